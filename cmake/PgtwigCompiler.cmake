@@ -1,0 +1,30 @@
+# Compiler settings that every target shares, and the switches that the presets set.
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+option(PGTWIG_TESTS "Build the tests" ON)
+option(PGTWIG_BENCH "Build the benchmark floors" ON)
+option(PGTWIG_FUZZ "Build the fuzz targets (needs clang)" OFF)
+set(PGTWIG_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize=: address,undefined or thread")
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+add_library(pgtwig_options INTERFACE)
+target_compile_options(pgtwig_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Werror
+                                                -fstack-protector-strong)
+# _GNU_SOURCE comes with g++; these two keep heavy headers quick and deprecated calls out.
+target_compile_definitions(pgtwig_options INTERFACE BOOST_ASIO_NO_DEPRECATED PGTWIG_VERSION="${PROJECT_VERSION}")
+find_program(MOLD mold)
+if(MOLD)
+  target_link_options(pgtwig_options INTERFACE -fuse-ld=mold)
+endif()
+if(PGTWIG_SANITIZE)
+  target_compile_options(pgtwig_options INTERFACE -fsanitize=${PGTWIG_SANITIZE} -fno-omit-frame-pointer
+                                                  -fno-sanitize-recover=all)
+  target_link_options(pgtwig_options INTERFACE -fsanitize=${PGTWIG_SANITIZE})
+endif()

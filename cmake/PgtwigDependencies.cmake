@@ -1,0 +1,14 @@
+# The libraries pgtwig builds on, all of them Debian packages; scripts/install-packages names and installs them.
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(Boost 1.81 REQUIRED COMPONENTS json url)
+find_package(spdlog REQUIRED)
+find_package(fmt REQUIRED)
+find_package(tomlplusplus REQUIRED)
+find_package(SQLiteCpp REQUIRED)
+find_package(PostgreSQL REQUIRED)
+pkg_check_modules(btrfsutil REQUIRED IMPORTED_TARGET libbtrfsutil)
+pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
+find_package(CLI11 REQUIRED)
+
+target_link_libraries(pgtwig_options INTERFACE spdlog::spdlog fmt::fmt Boost::headers Threads::Threads)

@@ -1,0 +1,46 @@
+// What can be configured, and where a value came from. Precedence: flag, environment, file, default; an unknown key is
+// an error.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+
+namespace pgtwig {
+
+struct PortRange {
+  std::uint16_t first = 6001;
+  std::uint16_t last = 9999;
+};
+
+struct Config {
+  std::string pool;                                      // [pool] default; empty: chosen or made
+  Bytes pool_image_size = 60_GiB;                        // [pool] image_size: the automatic image is never larger
+  std::string runtime = "native";                        // runtime
+  PortRange ports;                                       // [ports] first, last
+  std::string log_level = "info";                        // log_level
+  std::vector<std::string> postgres_directories;         // [postgres] directories: more places to look for bin/postgres
+  std::map<std::string, std::string> postgres_settings;  // [postgres.settings] for every branch
+  std::string branch_shared_buffers = "16MB";            // [branch] shared_buffers: of every branch but main unless set
+  std::map<std::string, std::string> origins;            // key -> "default", "file", "environment"
+};
+
+struct ConfigKey {
+  std::string name;         // "ports.first"
+  std::string description;  // one line
+};
+// Every key there is, for `config list` and completion. "postgres.settings.<name>" stands for any PostgreSQL setting.
+const std::vector<ConfigKey>& config_keys();
+
+// Reads the file (absent is fine) and the environment. Throws Error invalid_argument naming file, line and key.
+Config load_config(const std::filesystem::path& file, const std::map<std::string, std::string>& environment);
+// The value of one key as text; throws Error invalid_argument with the nearest keys when there is none.
+std::string config_value(const Config& config, const std::string& key);
+// Sets one key in the file, checked first, durably; comments and order of the other lines are kept.
+void set_config_value(const std::filesystem::path& file, const std::string& key, const std::string& value);
+
+}  // namespace pgtwig

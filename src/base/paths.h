@@ -1,0 +1,36 @@
+// Where an installation keeps its things. PGTWIG_ROOT moves everything under one folder.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "base/ids.h"
+
+namespace pgtwig {
+
+struct Paths {
+  std::filesystem::path state;        // /var/lib/pgtwig · ~/.local/state/pgtwig · $PGTWIG_ROOT
+  std::filesystem::path run;          // /run/pgtwig · <state>/run
+  std::filesystem::path socket;       // <run>/pgtwig.sock, or PGTWIG_SOCKET
+  std::filesystem::path config_file;  // /etc/pgtwig/pgtwig.toml · ~/.config/pgtwig/pgtwig.toml ·
+                                      // $PGTWIG_ROOT/pgtwig.toml, or PGTWIG_CONFIG
+
+  std::filesystem::path catalog() const { return state / "catalog.db"; }
+  std::filesystem::path pools() const { return state / "pools"; }
+  std::filesystem::path log_file() const { return state / "log" / "daemon.log"; }
+  std::filesystem::path instances() const { return run / "i"; }
+  // Everything of one instance that is not its data: socket directory, generated configuration, pid record.
+  std::filesystem::path instance(const IncarnationId& id) const { return instances() / id.brief(); }
+  std::filesystem::path instance_log(const IncarnationId& id) const { return state / "log" / (id.brief() + ".log"); }
+  std::filesystem::path daemon_lock() const { return run / "daemon.lock"; }
+  std::filesystem::path start_lock() const { return run / "start.lock"; }
+  std::filesystem::path pid_file() const { return run / "daemon.pid"; }
+};
+
+// From the environment (PGTWIG_ROOT, PGTWIG_SOCKET, PGTWIG_CONFIG, HOME, XDG_*) and whether the caller is root. Throws
+// Error invalid_argument when a socket path would not fit its 107 bytes.
+Paths find_paths(const std::map<std::string, std::string>& environment, bool is_root);
+std::map<std::string, std::string> current_environment();
+
+}  // namespace pgtwig

@@ -1,0 +1,167 @@
+// The truth about this installation: one SQLite database, one writer (the daemon).
+//
+// Every volume that is made is first written to the sweep list; the transaction that makes it part of the world takes
+// it off again, and puts on what it replaces. So whatever is on the list and not in the hands of a living operation may
+// be destroyed, and nothing else ever is: not even a volume of ours that an older, restored catalog has not heard of.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "base/names.h"
+#include "base/time.h"
+
+namespace pgtwig::catalog {
+
+struct PoolRecord {
+  PoolId id;
+  PoolName name;
+  std::string driver;                 // "btrfs", "reflink", "copy"
+  std::filesystem::path directory;    // holds the volumes
+  std::filesystem::path image;        // empty: the directory is not ours to mount
+  std::filesystem::path mount_point;  // of the image; empty without one
+  std::string file_system_id;         // of the directory's file system, so that another one mounted there is noticed
+  TimePoint created_at;
+};
+
+using Settings = std::map<std::string, std::string>;
+
+struct ProjectRecord {
+  ProjectId id;
+  ProjectName name;
+  PoolId pool;
+  int pg_major;
+  std::string runtime;  // "native"
+  Settings settings;    // --set of the project
+  TimePoint created_at;
+};
+
+enum class Durability { full, relaxed, none };
+std::string_view durability_name(Durability durability);
+std::optional<Durability> parse_durability(std::string_view text);
+
+// Where a branch body came from.
+struct Origin {
+  std::string branch;    // "demo/main"; empty for a project's main
+  std::string snapshot;  // empty: the head
+  std::string lsn;       // empty when not known
+  TimePoint time;
+};
+
+struct BranchRecord {
+  BranchId id;
+  ProjectId project;
+  BranchName name;
+  std::optional<BranchId> parent;
+  IncarnationId incarnation;  // its volume's id, too
+  std::string host;           // "local"
+  std::uint16_t port = 0;
+  bool wants_running = true;  // is started again after the machine was
+  Durability durability = Durability::full;
+  Settings settings;                     // --set of the branch
+  std::string password;                  // of role postgres as pgtwig made it; empty: not known
+  std::vector<std::string> held_back;    // see postgres/hygiene.h
+  std::vector<std::string> allowed;      // of held_back, what the user let through
+  bool maybe_has_subscriptions = false;  // they have not been disabled yet: workers stay off until they are
+  Origin origin;
+  TimePoint created_at;  // of the branch; a reset keeps it
+  std::optional<TimePoint> expires_at;
+};
+
+// A volume that may be destroyed once `operation` is over.
+struct SweepRecord {
+  IncarnationId volume;
+  PoolId pool;
+  int pg_major;
+  OperationId operation;
+};
+
+enum class OperationState { running, done, failed };
+std::string_view operation_state_name(OperationState state);
+
+struct StepRecord {
+  std::string name;
+  std::int64_t milliseconds = 0;
+};
+
+struct OperationRecord {
+  OperationId id;
+  std::string kind;    // "branch create"
+  std::string target;  // "demo/dev"
+  OperationState state = OperationState::running;
+  std::vector<StepRecord> steps;
+  std::string error_code;  // of a failed one
+  std::string error_message;
+  TimePoint started_at;
+  std::optional<TimePoint> finished_at;
+};
+
+// A write transaction: BEGIN IMMEDIATE, durable at commit() (synchronous=FULL); undone by the destructor without it.
+// Holds the catalog's writer mutex, so keep it short and never do anything slow inside.
+class Transaction {
+ public:
+  virtual ~Transaction() = default;
+
+  virtual void insert(const PoolRecord& pool) = 0;
+  virtual void remove_pool(const PoolId& pool) = 0;
+
+  virtual void insert(const ProjectRecord& project) = 0;
+  virtual void update(const ProjectRecord& project) = 0;
+  virtual void remove_project(const ProjectId& project) = 0;
+
+  // insert and update throw Error already_exists for a name or port that is taken in the project or host.
+  virtual void insert(const BranchRecord& branch) = 0;
+  virtual void update(const BranchRecord& branch) = 0;
+  virtual void remove_branch(const BranchId& branch) = 0;
+
+  virtual void insert(const SweepRecord& sweep) = 0;
+  virtual void remove_sweep(const IncarnationId& volume) = 0;
+
+  virtual void insert(const OperationRecord& operation) = 0;
+  virtual void update(const OperationRecord& operation) = 0;
+  // Keeps the newest `keep` finished ones.
+  virtual void prune_operations(int keep) = 0;
+
+  virtual void commit() = 0;
+};
+
+// Thread-safe: any number of readers on their own connections, one writer at a time.
+class Catalog {
+ public:
+  virtual ~Catalog() = default;
+
+  virtual const InstallationId& installation() const = 0;
+
+  virtual std::vector<PoolRecord> pools() = 0;
+  virtual std::optional<PoolRecord> find_pool(const PoolName& name) = 0;
+  virtual std::optional<PoolRecord> find_pool(const PoolId& id) = 0;
+
+  virtual std::vector<ProjectRecord> projects() = 0;  // by name
+  virtual std::optional<ProjectRecord> find_project(const ProjectName& name) = 0;
+  virtual std::optional<ProjectRecord> find_project(const ProjectId& id) = 0;
+
+  virtual std::vector<BranchRecord> branches() = 0;
+  virtual std::vector<BranchRecord> branches(const ProjectId& project) = 0;  // main first, then by name
+  virtual std::optional<BranchRecord> find_branch(const ProjectId& project, const BranchName& name) = 0;
+  virtual std::optional<BranchRecord> find_branch(const BranchId& id) = 0;
+  virtual std::vector<BranchRecord> children(const BranchId& branch) = 0;
+
+  virtual std::vector<SweepRecord> sweep_list() = 0;
+  virtual std::vector<OperationRecord> operations(int limit) = 0;  // newest first
+  virtual std::optional<OperationRecord> find_operation(const OperationId& id) = 0;
+
+  virtual std::unique_ptr<Transaction> begin() = 0;
+};
+
+// Opens or makes it (0600), migrating an older schema forward. Throws Error conflict for one written by a newer pgtwig,
+// internal for one that is damaged (the hint names `pgtwig state rebuild`). `new_installation` is the identity of a
+// catalog that is made.
+std::unique_ptr<Catalog> open_catalog(const std::filesystem::path& file, const InstallationId& new_installation);
+
+}  // namespace pgtwig::catalog

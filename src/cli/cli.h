@@ -1,0 +1,22 @@
+// The command line: parse, ask the client, print. Returns the exit status of the process.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace pgtwig::cli {
+
+// What main/ lends: the command line itself links no server.
+struct Composition {
+  // Runs the daemon in the foreground until it is told to stop; returns its exit status.
+  struct DaemonOptions {
+    bool rebuild_state = false;
+    std::vector<std::string> pool_directories;  // with rebuild_state: more places to look for volumes
+  };
+  std::function<int(const DaemonOptions&)> run_daemon;
+};
+
+int run(int argc, char** argv, const Composition& composition);
+
+}  // namespace pgtwig::cli

@@ -1,0 +1,128 @@
+// Everything that pgtwig can be asked to do. One use case, one file of its name; each reads top to bottom like its step
+// list.
+//
+// All are blocking and may be called from several threads at once. All throw Error. Those that change something take
+// locks by name, are recorded as an operation, and either happen wholly or not at all.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/names.h"
+#include "catalog/catalog.h"
+#include "engine/views.h"
+#include "postgres/consistency.h"
+
+namespace pgtwig::engine {
+
+class Engine;  // engine/engine.h: the catalog, the drivers, the runtime, the clock
+class Listener;
+
+// Hears the events of one operation as they happen; called on the operation's thread.
+class Listener {
+ public:
+  virtual ~Listener() = default;
+  virtual void on_event(const Event& event) = 0;
+};
+
+struct CreateProject {
+  ProjectName name;
+  std::optional<int> pg_major;
+  std::optional<PoolName> pool;
+  std::optional<std::string> runtime;
+  std::optional<std::uint16_t> port;
+  catalog::Settings settings;
+  std::string locale = "C.UTF-8";
+  int dump_fd = -1;  // seekable; -1: none
+};
+ProjectView create_project(Engine&, const CreateProject&, Listener&);
+std::vector<ProjectView> list_projects(Engine&);
+ProjectView get_project(Engine&, const ProjectName&);
+ProjectView rename_project(Engine&, const ProjectName&, const ProjectName& new_name, Listener&);
+struct DeleteProject {
+  ProjectName name;
+  bool force = false;  // with its branches
+  bool if_exists = false;
+};
+void delete_project(Engine&, const DeleteProject&, Listener&);
+
+struct CreateBranch {
+  BranchPath path;
+  std::optional<BranchReference> from;  // absent: the project's main, now
+  std::optional<Point> at;
+  postgres::Consistency consistency = postgres::Consistency::automatic;
+  std::optional<std::uint16_t> port;
+  catalog::Durability durability = catalog::Durability::full;
+  std::optional<std::chrono::seconds> time_to_live;
+  bool start = true;
+  bool if_not_exists = false;
+  catalog::Settings settings;
+};
+BranchView create_branch(Engine&, const CreateBranch&, Listener&);
+// By project, main first; all projects when absent.
+std::vector<BranchView> list_branches(Engine&, const std::optional<ProjectName>&);
+BranchView get_branch(Engine&, const BranchPath&);
+BranchView rename_branch(Engine&, const BranchPath&, const BranchName& new_name, Listener&);
+struct DeleteBranch {
+  BranchPath path;
+  bool cascade = false;
+  bool if_exists = false;
+};
+// The names of all that were deleted.
+std::vector<std::string> delete_branch(Engine&, const DeleteBranch&, Listener&);
+struct ResetBranch {
+  BranchPath path;
+  std::optional<BranchReference> from;  // absent: its parent, now
+  std::optional<Point> at;
+  postgres::Consistency consistency = postgres::Consistency::automatic;
+};
+BranchView reset_branch(Engine&, const ResetBranch&, Listener&);
+
+struct StartBranch {
+  BranchPath path;
+  std::optional<std::uint16_t> port;
+  std::vector<std::string> allow;  // of held_back
+  catalog::Settings settings;      // added to the branch's
+};
+BranchView start_branch(Engine&, const StartBranch&, Listener&);
+BranchView stop_branch(Engine&, const BranchPath&, Listener&);
+BranchView restart_branch(Engine&, const StartBranch&, Listener&);
+
+CredentialsView branch_credentials(Engine&, const BranchPath&);
+// Sets a new password for role postgres: `password`, or a random one.
+CredentialsView reset_branch_password(Engine&, const BranchPath&, const std::optional<std::string>& password,
+                                      Listener&);
+// The last `lines` lines of PostgreSQL's log.
+std::string branch_log(Engine&, const BranchPath&, int lines);
+
+struct CreatePool {
+  PoolName name;
+  std::optional<std::filesystem::path> directory;  // an existing directory, or
+  std::optional<Bytes> image_size;                 // an image file of this size
+  std::optional<std::string> driver;               // absent: by probing
+  std::optional<std::string> file_system;          // of the image: btrfs, xfs
+};
+PoolView create_pool(Engine&, const CreatePool&, Listener&);
+std::vector<PoolView> list_pools(Engine&);
+PoolView get_pool(Engine&, const PoolName&);
+PoolView grow_pool(Engine&, const PoolName&, Bytes size, Listener&);
+Bytes trim_pool(Engine&, const PoolName&, Listener&);
+
+std::vector<OperationView> list_operations(Engine&, int limit);
+OperationView get_operation(Engine&, const std::string& id_or_prefix);
+StatusView get_status(Engine&);
+
+// Life of the daemon. open: mounts image pools, sweeps, adopts what runs, starts what should run.
+void open_installation(Engine&);
+// Destroys what is on the sweep list and in no living operation's hands.
+void sweep(Engine&);
+void stop_all_instances(Engine&);
+// A new catalog from the volumes of `pool_directories` (and the installation's own pools).
+struct RebuildReport {
+  int projects = 0;
+  int branches = 0;
+  std::vector<std::string> notes;
+};
+
+}  // namespace pgtwig::engine

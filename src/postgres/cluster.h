@@ -1,0 +1,67 @@
+// Making a cluster, and the configuration that every start of it is given.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/process.h"
+#include "postgres/installation.h"
+
+namespace pgtwig::postgres {
+
+struct InitOptions {
+  std::filesystem::path data_directory;  // made by initdb, 0700
+  OsUser user;                           // who owns it
+  std::string password;                  // of role postgres
+  std::string locale = "C.UTF-8";
+};
+
+// initdb with data checksums, UTF-8 and SCRAM, then the reserved admin role (by a single-user session, so that no
+// server is ever open without a password). Nothing is left behind on failure.
+void init_cluster(const Installation& installation, const InitOptions& options);
+
+using SettingList = std::vector<std::pair<std::string, std::string>>;
+
+// Refuses settings that pgtwig owns (port, data_directory, ...) or that run programs or load libraries
+// (archive_command, *_library*,
+// *_preload_libraries beyond an allow list). Throws Error not_allowed with the reason, invalid_argument for a malformed
+// name.
+void check_user_setting(const std::string& name, const std::string& value);
+
+struct InstanceFiles {
+  std::filesystem::path directory;  // Paths::instance(id), owned by the daemon
+  std::filesystem::path socket_directory() const { return directory / "s"; }  // 0700, owned by the instance's user
+  std::filesystem::path config_file() const { return directory / "postgresql.conf"; }
+  std::filesystem::path hba_file() const { return directory / "pg_hba.conf"; }
+  std::filesystem::path ident_file() const { return directory / "pg_ident.conf"; }
+};
+
+struct InstanceConfiguration {
+  InstanceFiles files;
+  std::filesystem::path data_directory;
+  OsUser user;    // of the instance
+  OsUser daemon;  // who may be the admin role
+  std::uint16_t port = 0;
+  std::string cluster_name;  // "demo/dev", cut to what PostgreSQL takes
+  SettingList defaults;  // below everything: written to the generated postgresql.conf before the data directory's own
+  SettingList user_settings;  // --set of installation, project, branch: command line
+  SettingList overrides;      // hygiene and durability: command line
+  int pg_major = 0;
+};
+
+// Makes the instance's directory with its socket directory and generated files: postgresql.conf (defaults, then the
+// data directory's own postgresql.conf by include), pg_hba.conf (admin role: peer on the private socket and nothing
+// else; everyone: SCRAM), pg_ident.conf. Refuses, as Error not_allowed, a data directory whose configuration includes
+// absolute paths outside of it.
+void write_instance_files(const InstanceConfiguration& configuration);
+// The `-c` settings of a start, identity last so that nothing inherited or set wins over it: data_directory,
+// config_file, hba_file, ident_file, external_pid_file, unix_socket_directories, listen_addresses=127.0.0.1, port,
+// cluster_name, logging destination, ssl files.
+SettingList command_line_settings(const InstanceConfiguration& configuration);
+
+}  // namespace pgtwig::postgres

@@ -1,0 +1,57 @@
+// A connection to one instance: libpq behind RAII. Results are text; absence is nullopt.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+struct pg_conn;
+
+namespace pgtwig::postgres {
+
+// The role of the daemon inside every cluster: superuser, reachable only by peer authentication on the private socket.
+inline constexpr const char* admin_role = "pgtwig_admin";
+
+struct ConnectOptions {
+  std::filesystem::path socket_directory;
+  std::uint16_t port = 0;
+  std::string database = "postgres";
+  std::string user = admin_role;
+  std::chrono::seconds timeout{10};
+};
+
+using Row = std::vector<std::optional<std::string>>;
+
+class Connection {
+ public:
+  // Throws Error postgres_failed with the server's words.
+  static Connection open(const ConnectOptions& options);
+  Connection(Connection&&) noexcept;
+  Connection& operator=(Connection&&) noexcept;
+  ~Connection();
+
+  // One statement with parameters $1, $2, ... Throws Error postgres_failed, timed_out when `statement_timeout` is over.
+  std::vector<Row> query(const std::string& sql, const std::vector<std::string>& parameters = {});
+  // The first column of the first row; throws when there is none.
+  std::string value(const std::string& sql, const std::vector<std::string>& parameters = {});
+  // Whether the other end still answers, without a round trip when it is plainly dead.
+  bool is_usable() const;
+  int server_version() const;  // 150018
+  int backend_pid() const;
+
+ private:
+  explicit Connection(pg_conn* connection);
+  struct Closer {
+    void operator()(pg_conn* connection) const;
+  };
+  std::unique_ptr<pg_conn, Closer> connection_;
+};
+
+std::string quote_literal(const std::string& text);
+std::string quote_identifier(const std::string& text);
+
+}  // namespace pgtwig::postgres

@@ -1,0 +1,57 @@
+// What makes a fork of a running cluster a right one: facts about the source, CHECKPOINT, backup mode.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/names.h"
+#include "postgres/connection.h"
+
+namespace pgtwig::postgres {
+
+enum class Consistency { automatic, checkpoint, fast, backup };
+std::string_view consistency_name(Consistency consistency);  // "auto", ...
+std::optional<Consistency> parse_consistency(std::string_view text);
+
+// One round trip of facts about a running source.
+struct SourceFacts {
+  Lsn current;  // insert position
+  Lsn redo;     // replay would begin here
+  std::string wal_level;
+  bool full_page_writes = true;
+  bool has_subscriptions = false;
+  std::vector<std::string> external_tablespaces;   // "name: /path"
+  std::vector<std::string> prepared_transactions;  // gids
+  std::vector<std::string> unlogged_tables;        // of the connected database: "schema.table"
+  std::uint64_t wal_since_redo() const { return current.value > redo.value ? current.value - redo.value : 0; }
+};
+SourceFacts read_source_facts(Connection& source);
+
+// `auto` on a driver whose forks are atomic: whether a CHECKPOINT first makes the child's first row come sooner than
+// replay would.
+bool checkpoint_pays(const SourceFacts& facts);
+void checkpoint(Connection& source);
+
+// Backup mode around a copy that is not atomic: slot, pg_backup_start; end() is pg_backup_stop and gives the label.
+// Destruction without end() leaves the source out of backup mode again.
+class BackupSession {
+ public:
+  // Throws Error not_available when wal_level is minimal.
+  explicit BackupSession(Connection& source);
+  ~BackupSession();
+  BackupSession(const BackupSession&) = delete;
+  BackupSession& operator=(const BackupSession&) = delete;
+  struct Label {
+    std::string backup_label;
+    std::string tablespace_map;
+    Lsn end;
+  };
+  Label end();
+
+ private:
+  Connection& source_;
+  bool active_ = false;
+};
+
+}  // namespace pgtwig::postgres

@@ -1,0 +1,32 @@
+// Loading a dump into a fresh cluster.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "base/process.h"
+#include "postgres/connection.h"
+#include "postgres/installation.h"
+
+namespace pgtwig::postgres {
+
+enum class DumpFormat { plain, custom };
+
+// By its first bytes, read from the descriptor's start (pread; must be seekable). Throws Error invalid_argument for a
+// directory, a tar, a compressed file, an empty one, saying what to do instead.
+DumpFormat detect_dump_format(int fd);
+
+struct LoadOptions {
+  std::filesystem::path socket_directory;
+  std::uint16_t port = 0;
+  std::string
+      password;  // of role postgres: a plain dump can run programs (\!), so it never runs with the daemon's rights
+  OsUser user;   // the instance's user, who psql and pg_restore run as
+  std::string database = "postgres";
+};
+// Runs psql (ON_ERROR_STOP) or pg_restore (--exit-on-error) of the installation with the descriptor as its input.
+// Throws Error invalid_argument when the dump is truncated, of a newer version or otherwise refused, with PostgreSQL's
+// own words.
+void load_dump(const Installation& installation, int fd, DumpFormat format, const LoadOptions& options);
+
+}  // namespace pgtwig::postgres

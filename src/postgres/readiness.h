@@ -1,0 +1,29 @@
+// When a started instance is ready: a query works and it is not in recovery.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+
+#include "base/process.h"
+#include "postgres/connection.h"
+
+namespace pgtwig::postgres {
+
+struct ReadinessProbe {
+  ConnectOptions connect;
+  std::filesystem::path data_directory;  // its postmaster.pid's status line is only the hint for when to ask
+  std::filesystem::path log_file;        // for the words of a failure
+  std::uint64_t log_offset = 0;          // where this start's lines begin
+  std::chrono::milliseconds timeout{60'000};
+};
+
+// Returns the open admin connection. Throws Error postgres_failed with PostgreSQL's own FATAL line when the postmaster
+// ends first (busy when its port was taken), timed_out.
+Connection wait_until_ready(const ProcessHandle& postmaster, const ReadinessProbe& probe);
+
+// The last FATAL, ERROR or PANIC message (else the last line) that a log holds from `offset` on; empty when there is
+// none.
+std::string last_failure_in_log(const std::filesystem::path& log_file, std::uint64_t offset);
+
+}  // namespace pgtwig::postgres
