@@ -26,7 +26,6 @@ struct PoolRecord {
   std::filesystem::path directory;    // holds the volumes
   std::filesystem::path image;        // empty: the directory is not ours to mount
   std::filesystem::path mount_point;  // of the image; empty without one
-  std::string file_system_id;         // of the directory's file system, so that another one mounted there is noticed
   TimePoint created_at;
 };
 
@@ -151,6 +150,8 @@ class Catalog {
   virtual std::optional<BranchRecord> find_branch(const ProjectId& project, const BranchName& name) = 0;
   virtual std::optional<BranchRecord> find_branch(const BranchId& id) = 0;
   virtual std::vector<BranchRecord> children(const BranchId& branch) = 0;
+  // Of a host's branches; cheap with thousands of them.
+  virtual std::vector<std::uint16_t> used_ports(const std::string& host) = 0;
 
   virtual std::vector<SweepRecord> sweep_list() = 0;
   virtual std::vector<OperationRecord> operations(int limit) = 0;  // newest first

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/names.h"
+#include "base/paths.h"
 #include "catalog/catalog.h"
 #include "engine/views.h"
 #include "postgres/consistency.h"
@@ -120,9 +121,16 @@ void sweep(Engine&);
 void stop_all_instances(Engine&);
 // A new catalog from the volumes of `pool_directories` (and the installation's own pools).
 struct RebuildReport {
+  int pools = 0;
   int projects = 0;
   int branches = 0;
-  std::vector<std::string> notes;
+  std::vector<std::string> notes;  // what could not be taken over, and why
 };
+// Fills the engine's empty catalog from the manifests of the volumes it finds; called before open_installation().
+RebuildReport rebuild_state(Engine&, const std::vector<std::filesystem::path>& pool_directories);
+// The identity of the installation whose volumes lie in these pools, so that a new catalog can carry it on; nullopt:
+// none found.
+std::optional<InstallationId> find_installation_of_volumes(const Paths&,
+                                                           const std::vector<std::filesystem::path>& pool_directories);
 
 }  // namespace pgtwig::engine

@@ -1,0 +1,86 @@
+// What every use case works with: the catalog, the pools and their drivers, the runtime, locks, events. Composed once,
+// by main/.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/config.h"
+#include "base/locks.h"
+#include "base/paths.h"
+#include "base/process.h"
+#include "base/time.h"
+#include "catalog/catalog.h"
+#include "engine/views.h"
+#include "postgres/installation.h"
+#include "runtime/instance_runtime.h"
+#include "storage/volume_driver.h"
+
+namespace pgtwig::engine {
+
+class EventBus;
+class Pools;
+class Ports;
+class Instances;
+class Operations;
+class Sweeper;
+class SizeMeter;
+
+// The concrete parts that an engine is made of; tests put in others.
+struct EngineParts {
+  Paths paths;
+  Config config;
+  std::unique_ptr<catalog::Catalog> catalog;
+  std::unique_ptr<runtime::InstanceRuntime> runtime;
+  std::unique_ptr<Clock> clock;
+  OsUser daemon_user;    // who this process is
+  OsUser instance_user;  // who PostgreSQL runs as; the daemon's own user unless that is root
+  std::function<std::unique_ptr<storage::VolumeDriver>(std::string_view driver, const std::filesystem::path&)>
+      open_driver;
+  std::function<std::vector<postgres::Installation>()> find_installations;
+};
+
+class Engine {
+ public:
+  explicit Engine(EngineParts parts);
+  ~Engine();  // finishes what runs in the background; instances live on
+
+  const Paths& paths() const { return parts_.paths; }
+  const Config& config() const { return parts_.config; }
+  const Clock& clock() const { return *parts_.clock; }
+  const OsUser& daemon_user() const { return parts_.daemon_user; }
+  const OsUser& instance_user() const { return parts_.instance_user; }
+  catalog::Catalog& catalog() { return *parts_.catalog; }
+  runtime::InstanceRuntime& runtime() { return *parts_.runtime; }
+  std::vector<postgres::Installation> installations() { return parts_.find_installations(); }
+  std::unique_ptr<storage::VolumeDriver> open_driver(std::string_view driver, const std::filesystem::path& directory) {
+    return parts_.open_driver(driver, directory);
+  }
+  TimePoint opened_at() const { return opened_at_; }
+
+  NamedLocks& locks() { return locks_; }
+  EventBus& events() { return *events_; }
+  Pools& pools() { return *pools_; }
+  Ports& ports() { return *ports_; }
+  Instances& instances() { return *instances_; }
+  Operations& operations() { return *operations_; }
+  Sweeper& sweeper() { return *sweeper_; }
+  SizeMeter& sizes() { return *sizes_; }
+
+ private:
+  EngineParts parts_;
+  TimePoint opened_at_;
+  NamedLocks locks_;
+  std::unique_ptr<EventBus> events_;
+  std::unique_ptr<Pools> pools_;
+  std::unique_ptr<Ports> ports_;
+  std::unique_ptr<Instances> instances_;
+  std::unique_ptr<Operations> operations_;
+  std::unique_ptr<Sweeper> sweeper_;
+  std::unique_ptr<SizeMeter> sizes_;
+};
+
+}  // namespace pgtwig::engine
