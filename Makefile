@@ -1,0 +1,59 @@
+# The short way to everything; a thin face on the CMake presets of CMakePresets.json. `make` alone explains itself.
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+PRESET ?= release
+CLANG_FORMAT ?= clang-format-19
+CLANG_TIDY ?= clang-tidy-19
+CTEST_FLAGS ?=
+
+build_dir = build/$(PRESET)
+packages = @scripts/install-packages
+sources = git ls-files '*.cpp' '*.h'
+ctest = ctest --test-dir $(build_dir) --output-on-failure
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test bench install format format-check tidy clean configure
+
+help: ## what there is
+	@echo "pgtwig: branch your PostgreSQL like git, on your own machine"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+build: configure ## build/release/pgtwig
+	@cmake --build $(build_dir) -j $(JOBS) --target pgtwig
+	@echo "Built $(build_dir)/pgtwig"
+
+configure:
+	$(packages) build
+	@mkdir -p build && cmake --preset $(PRESET) >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+
+demo: build ## two branches of real data, a migration, a reset; with times
+	$(packages) run test
+	@PGTWIG_BINARY=$(build_dir)/pgtwig scripts/demo
+
+test: configure ## every test; TESTS=regex for some of them
+	$(packages) run test
+	@cmake --build $(build_dir) -j $(JOBS)
+	@$(ctest) -j $(JOBS) $(if $(TESTS),-R '$(TESTS)') $(CTEST_FLAGS)
+
+bench: configure ## the rows of the performance table, each against its floor
+	$(packages) run test
+	@cmake --build $(build_dir) -j $(JOBS)
+	@PGTWIG_BINARY=$(build_dir)/pgtwig bench/run
+
+install: build ## into PREFIX (/usr/local), below DESTDIR
+	@DESTDIR=$(DESTDIR) cmake --install $(build_dir) --prefix $(PREFIX)
+
+format: ## lay out every source file by .clang-format
+	$(packages) tidy
+	@$(sources) | xargs $(CLANG_FORMAT) -i
+
+format-check:
+	$(packages) tidy
+	@$(sources) | xargs $(CLANG_FORMAT) --dry-run --Werror
+
+tidy: configure ## clang-tidy over src/
+	$(packages) tidy
+	@run-$(CLANG_TIDY) -clang-tidy-binary $(CLANG_TIDY) -p $(build_dir) -j $(JOBS) -quiet '$(CURDIR)/src/.*'
+
+clean: ## remove build/
+	@rm -rf build
