@@ -1,0 +1,170 @@
+#include "catalog/rows.h"
+
+#include <boost/json.hpp>
+#include <utility>
+
+namespace json = boost::json;
+
+namespace pgtwig::catalog {
+namespace {
+
+constexpr std::pair<Durability, std::string_view> durability_names[] = {
+    {Durability::full, "full"}, {Durability::relaxed, "relaxed"}, {Durability::none, "none"}};
+constexpr std::pair<OperationState, std::string_view> operation_state_names[] = {
+    {OperationState::running, "running"}, {OperationState::done, "done"}, {OperationState::failed, "failed"}};
+
+Durability read_durability(Row& row) {
+  std::string text = row.text();
+  if (auto durability = parse_durability(text)) return *durability;
+  Row::malformed("a durability", text);
+}
+
+OperationState read_operation_state(Row& row) {
+  std::string text = row.text();
+  for (const auto& [state, name] : operation_state_names) {
+    if (name == text) return state;
+  }
+  Row::malformed("the state of an operation", text);
+}
+
+// Reads a column of JSON with `read`; anything that is not what this pgtwig writes is damage.
+template <class Read>
+auto read_json(Row& row, Read read) {
+  std::string text = row.text();
+  try {
+    return read(json::parse(text));
+  } catch (const std::exception&) {
+    Row::malformed("what this column holds", text);
+  }
+}
+
+Settings read_settings(Row& row) {
+  return read_json(row, [](const json::value& value) {
+    Settings settings;
+    for (const auto& [name, setting] : value.as_object()) {
+      settings.emplace(std::string_view(name), json::value_to<std::string>(setting));
+    }
+    return settings;
+  });
+}
+
+std::vector<std::string> read_texts(Row& row) {
+  return read_json(row, [](const json::value& value) {
+    std::vector<std::string> texts;
+    for (const json::value& text : value.as_array()) texts.push_back(json::value_to<std::string>(text));
+    return texts;
+  });
+}
+
+std::vector<StepRecord> read_steps(Row& row) {
+  return read_json(row, [](const json::value& value) {
+    std::vector<StepRecord> steps;
+    for (const json::value& step : value.as_array()) {
+      steps.push_back({.name = json::value_to<std::string>(step.at("name")),
+                       .milliseconds = json::value_to<std::int64_t>(step.at("ms"))});
+    }
+    return steps;
+  });
+}
+
+}  // namespace
+
+std::string_view durability_name(Durability durability) {
+  for (const auto& [value, name] : durability_names) {
+    if (value == durability) return name;
+  }
+  std::unreachable();
+}
+
+std::optional<Durability> parse_durability(std::string_view text) {
+  for (const auto& [value, name] : durability_names) {
+    if (name == text) return value;
+  }
+  return std::nullopt;
+}
+
+std::string_view operation_state_name(OperationState state) {
+  for (const auto& [value, name] : operation_state_names) {
+    if (value == state) return name;
+  }
+  std::unreachable();
+}
+
+// Braced initialisers are evaluated from left to right, which is the order of the columns.
+
+PoolRecord read_pool(Row row) {
+  return {.id = row.id<PoolId>(),
+          .name = row.name<PoolName>(),
+          .driver = row.text(),
+          .directory = row.text(),
+          .image = row.text(),
+          .mount_point = row.text(),
+          .created_at = row.time()};
+}
+
+ProjectRecord read_project(Row row) {
+  return {.id = row.id<ProjectId>(),
+          .name = row.name<ProjectName>(),
+          .pool = row.id<PoolId>(),
+          .pg_major = static_cast<int>(row.integer()),
+          .runtime = row.text(),
+          .settings = read_settings(row),
+          .created_at = row.time()};
+}
+
+BranchRecord read_branch(Row row) {
+  return {.id = row.id<BranchId>(),
+          .project = row.id<ProjectId>(),
+          .name = row.name<BranchName>(),
+          .parent = row.optional_id<BranchId>(),
+          .incarnation = row.id<IncarnationId>(),
+          .host = row.text(),
+          .port = static_cast<std::uint16_t>(row.integer()),
+          .wants_running = row.boolean(),
+          .durability = read_durability(row),
+          .settings = read_settings(row),
+          .password = row.text(),
+          .held_back = read_texts(row),
+          .allowed = read_texts(row),
+          .maybe_has_subscriptions = row.boolean(),
+          .origin = {.branch = row.text(), .snapshot = row.text(), .lsn = row.text(), .time = row.time()},
+          .created_at = row.time(),
+          .expires_at = row.optional_time()};
+}
+
+SweepRecord read_sweep(Row row) {
+  return {.volume = row.id<IncarnationId>(),
+          .pool = row.id<PoolId>(),
+          .pg_major = static_cast<int>(row.integer()),
+          .operation = row.id<OperationId>()};
+}
+
+OperationRecord read_operation(Row row) {
+  return {.id = row.id<OperationId>(),
+          .kind = row.text(),
+          .target = row.text(),
+          .state = read_operation_state(row),
+          .steps = read_steps(row),
+          .error_code = row.text(),
+          .error_message = row.text(),
+          .started_at = row.time(),
+          .finished_at = row.optional_time()};
+}
+
+std::string settings_json(const Settings& settings) {
+  json::object object;
+  for (const auto& [name, value] : settings) object.emplace(name, value);
+  return json::serialize(object);
+}
+
+std::string texts_json(const std::vector<std::string>& texts) {
+  return json::serialize(json::array(texts.begin(), texts.end()));
+}
+
+std::string steps_json(const std::vector<StepRecord>& steps) {
+  json::array array;
+  for (const StepRecord& step : steps) array.push_back({{"name", step.name}, {"ms", step.milliseconds}});
+  return json::serialize(array);
+}
+
+}  // namespace pgtwig::catalog

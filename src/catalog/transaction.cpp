@@ -1,0 +1,248 @@
+#include "catalog/transaction.h"
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+#include "catalog/rows.h"
+
+namespace pgtwig::catalog {
+namespace {
+
+bool is_unique_violation(const SQLite::Exception& exception) {
+  return exception.getExtendedErrorCode() == SQLITE_CONSTRAINT_UNIQUE ||
+         exception.getExtendedErrorCode() == SQLITE_CONSTRAINT_PRIMARYKEY;
+}
+
+class SqliteTransaction final : public Transaction {
+ public:
+  SqliteTransaction(Connection& writer, std::mutex& mutex) : lock_(mutex), writer_(writer) {
+    change([&] { return writer_.query("BEGIN IMMEDIATE").run(); });
+    is_open_ = true;
+  }
+
+  ~SqliteTransaction() override {
+    if (is_open_) roll_back();
+  }
+
+  void insert(const PoolRecord& pool) override {
+    change_named(fmt::format("pool '{}' already exists", pool.name.text()), [&] {
+      return writer_
+          .query("INSERT INTO pools VALUES (?, ?, ?, ?, ?, ?, ?)", pool.id, pool.name.text(), pool.driver,
+                 pool.directory, pool.image, pool.mount_point, pool.created_at)
+          .run();
+    });
+  }
+
+  void remove_pool(const PoolId& pool) override {
+    change([&] { return writer_.query("DELETE FROM pools WHERE id = ?", pool).run(); });
+  }
+
+  void insert(const ProjectRecord& project) override {
+    change_named(fmt::format("project '{}' already exists", project.name.text()), [&] {
+      return writer_
+          .query("INSERT INTO projects VALUES (?, ?, ?, ?, ?, ?, ?)", project.id, project.name.text(), project.pool,
+                 project.pg_major, project.runtime, settings_json(project.settings), project.created_at)
+          .run();
+    });
+  }
+
+  void update(const ProjectRecord& project) override {
+    int changed = change_named(fmt::format("project '{}' already exists", project.name.text()), [&] {
+      return writer_
+          .query(
+              "UPDATE projects SET name = ?, pool = ?, pg_major = ?, runtime = ?, settings = ?, created_at = ? "
+              "WHERE id = ?",
+              project.name.text(), project.pool, project.pg_major, project.runtime, settings_json(project.settings),
+              project.created_at, project.id)
+          .run();
+    });
+    require_one(changed, "project", project.name.text());
+  }
+
+  void remove_project(const ProjectId& project) override {
+    change([&] { return writer_.query("DELETE FROM projects WHERE id = ?", project).run(); });
+  }
+
+  void insert(const BranchRecord& branch) override {
+    change_branch(branch, [&] {
+      return writer_
+          .query("INSERT INTO branches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", branch.id,
+                 branch.project, branch.name.text(), branch.parent, branch.incarnation, branch.host, branch.port,
+                 branch.wants_running, durability_name(branch.durability), settings_json(branch.settings),
+                 branch.password, texts_json(branch.held_back), texts_json(branch.allowed),
+                 branch.maybe_has_subscriptions, branch.origin.branch, branch.origin.snapshot, branch.origin.lsn,
+                 branch.origin.time, branch.created_at, branch.expires_at)
+          .run();
+    });
+  }
+
+  void update(const BranchRecord& branch) override {
+    int changed = change_branch(branch, [&] {
+      return writer_
+          .query(
+              "UPDATE branches SET project = ?, name = ?, parent = ?, incarnation = ?, host = ?, port = ?, "
+              "wants_running = ?, durability = ?, settings = ?, password = ?, held_back = ?, allowed = ?, "
+              "maybe_has_subscriptions = ?, origin_branch = ?, origin_snapshot = ?, origin_lsn = ?, origin_time = ?, "
+              "created_at = ?, expires_at = ? WHERE id = ?",
+              branch.project, branch.name.text(), branch.parent, branch.incarnation, branch.host, branch.port,
+              branch.wants_running, durability_name(branch.durability), settings_json(branch.settings), branch.password,
+              texts_json(branch.held_back), texts_json(branch.allowed), branch.maybe_has_subscriptions,
+              branch.origin.branch, branch.origin.snapshot, branch.origin.lsn, branch.origin.time, branch.created_at,
+              branch.expires_at, branch.id)
+          .run();
+    });
+    require_one(changed, "branch", branch.name.text());
+  }
+
+  void remove_branch(const BranchId& branch) override {
+    change([&] { return writer_.query("DELETE FROM branches WHERE id = ?", branch).run(); });
+  }
+
+  void insert(const SweepRecord& sweep) override {
+    change([&] {
+      return writer_
+          .query("INSERT INTO sweep_list VALUES (?, ?, ?, ?)", sweep.volume, sweep.pool, sweep.pg_major,
+                 sweep.operation)
+          .run();
+    });
+  }
+
+  void remove_sweep(const IncarnationId& volume) override {
+    change([&] { return writer_.query("DELETE FROM sweep_list WHERE volume = ?", volume).run(); });
+  }
+
+  void insert(const OperationRecord& operation) override {
+    change([&] {
+      return writer_
+          .query(
+              "INSERT INTO operations (id, kind, target, state, steps, error_code, error_message, started_at, "
+              "finished_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+              operation.id, operation.kind, operation.target, operation_state_name(operation.state),
+              steps_json(operation.steps), operation.error_code, operation.error_message, operation.started_at,
+              operation.finished_at)
+          .run();
+    });
+  }
+
+  void update(const OperationRecord& operation) override {
+    int changed = change([&] {
+      return writer_
+          .query(
+              "UPDATE operations SET kind = ?, target = ?, state = ?, steps = ?, error_code = ?, error_message = ?, "
+              "started_at = ?, finished_at = ? WHERE id = ?",
+              operation.kind, operation.target, operation_state_name(operation.state), steps_json(operation.steps),
+              operation.error_code, operation.error_message, operation.started_at, operation.finished_at, operation.id)
+          .run();
+    });
+    require_one(changed, "operation", operation.id.text());
+  }
+
+  void prune_operations(int keep) override {
+    change([&] {
+      return writer_
+          .query(
+              "DELETE FROM operations WHERE state <> 'running' AND sequence <= (SELECT sequence FROM operations "
+              "WHERE state <> 'running' ORDER BY sequence DESC LIMIT 1 OFFSET ?)",
+              keep)
+          .run();
+    });
+  }
+
+  void commit() override {
+    try {
+      change([&] { return writer_.query("COMMIT").run(); });
+    } catch (...) {
+      // SQLite leaves the transaction open after a failed COMMIT; nothing of it may stay.
+      roll_back();
+      throw;
+    }
+    is_open_ = false;
+  }
+
+ private:
+  template <class Change>
+  int change(Change make) {
+    try {
+      return make();
+    } catch (const SQLite::Exception& exception) {
+      throw explain(exception);
+    }
+  }
+
+  template <class Change>
+  int change_named(const std::string& taken_message, Change make) {
+    try {
+      return make();
+    } catch (const SQLite::Exception& exception) {
+      if (is_unique_violation(exception)) throw Error(ErrorCode::already_exists, taken_message);
+      throw explain(exception);
+    }
+  }
+
+  template <class Change>
+  int change_branch(const BranchRecord& branch, Change make) {
+    try {
+      return make();
+    } catch (const SQLite::Exception& exception) {
+      if (is_unique_violation(exception)) throw explain_taken(branch, exception);
+      throw explain(exception);
+    }
+  }
+
+  Error explain(const SQLite::Exception& exception) {
+    if (exception.getExtendedErrorCode() == SQLITE_CONSTRAINT_FOREIGNKEY) {
+      return Error(ErrorCode::conflict,
+                   "the change would leave something without what it belongs to: a branch without its parent or "
+                   "project, or a project or volume without its pool",
+                   "see what there is with: pgtwig status");
+    }
+    return translate(exception, writer_.file());
+  }
+
+  // What of `branch` is taken, and by whom.
+  Error explain_taken(const BranchRecord& branch, const SQLite::Exception& exception) {
+    Query port = writer_.query(
+        "SELECT projects.name || '/' || branches.name FROM branches JOIN projects ON projects.id = branches.project "
+        "WHERE host = ? AND port = ? AND port <> 0 AND branches.id <> ?",
+        branch.host, branch.port, branch.id);
+    if (port.next()) {
+      return Error(ErrorCode::already_exists, fmt::format("port {} is taken by {}", branch.port, port.row().text()),
+                   "choose another one with --port, or leave it out");
+    }
+    Query name = writer_.query(
+        "SELECT projects.name || '/' || branches.name FROM branches JOIN projects ON projects.id = branches.project "
+        "WHERE branches.project = ? AND branches.name = ? AND branches.id <> ?",
+        branch.project, branch.name.text(), branch.id);
+    if (name.next()) {
+      return Error(ErrorCode::already_exists, fmt::format("branch '{}' already exists", name.row().text()));
+    }
+    return translate(exception, writer_.file());
+  }
+
+  void require_one(int changed, std::string_view what, const std::string& name) {
+    if (changed == 1) return;
+    throw Error(ErrorCode::not_found, fmt::format("{} '{}' is gone: it was deleted meanwhile", what, name));
+  }
+
+  void roll_back() noexcept {
+    is_open_ = false;
+    try {
+      // A failure such as a full disk may have ended the transaction already.
+      if (sqlite3_get_autocommit(writer_.database().getHandle()) == 0) writer_.query("ROLLBACK").run();
+    } catch (const SQLite::Exception&) {
+      // The next BEGIN fails if it is really still open, and says so to somebody who can act.
+    }
+  }
+
+  std::unique_lock<std::mutex> lock_;
+  Connection& writer_;
+  bool is_open_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Transaction> begin_transaction(Connection& writer, std::mutex& mutex) {
+  return std::make_unique<SqliteTransaction>(writer, mutex);
+}
+
+}  // namespace pgtwig::catalog
