@@ -1,0 +1,59 @@
+// The log's one sink.
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/sinks/rotating_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <sys/stat.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "base/error.h"
+
+namespace pgtwig::log {
+
+namespace {
+
+constexpr std::size_t kFileLimit = 10u << 20;
+constexpr std::size_t kOldFilesKept = 3;
+
+spdlog::level::level_enum level_from_name(const std::string& name) {
+  if (name == "debug") return spdlog::level::debug;
+  if (name == "info") return spdlog::level::info;
+  if (name == "warn") return spdlog::level::warn;
+  if (name == "error") return spdlog::level::err;
+  throw Error(ErrorCode::invalid_argument, fmt::format("'{}' is not a log level", name),
+              "use debug, info, warn or error");
+}
+
+spdlog::sink_ptr make_sink(const std::filesystem::path& file) {
+  if (file.empty()) return std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  spdlog::file_event_handlers handlers;
+  // Also of each file that a rotation opens: nobody else reads it, and no child process inherits it.
+  handlers.after_open = [](const spdlog::filename_t&, std::FILE* stream) {
+    fchmod(fileno(stream), 0600);
+    fcntl(fileno(stream), F_SETFD, FD_CLOEXEC);
+  };
+  try {
+    return std::make_shared<spdlog::sinks::rotating_file_sink_mt>(file.string(), kFileLimit, kOldFilesKept, false,
+                                                                  handlers);
+  } catch (const spdlog::spdlog_ex& error) {
+    throw Error(ErrorCode::internal, fmt::format("cannot open the log file {}: {}", file.string(), error.what()));
+  }
+}
+
+}  // namespace
+
+void set_up(const std::filesystem::path& file, const std::string& level) {
+  const auto threshold = level_from_name(level);
+  auto logger = std::make_shared<spdlog::logger>("pgtwig", make_sink(file));
+  logger->set_level(threshold);
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
+  // Each line at once: what a killed daemon said last is what its reader looks for.
+  logger->flush_on(spdlog::level::trace);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+}  // namespace pgtwig::log
