@@ -43,7 +43,10 @@ class NamedLocks {
     bool exclusive = false;
     int waiting_exclusive = 0;  // new readers queue behind a writer, so that a writer gets its turn
   };
+  // Whether it was had before the deadline.
+  bool acquire_one(const LockRequest& request, std::chrono::steady_clock::time_point deadline);
   void release(const std::vector<LockRequest>& held);
+  void drop_if_unused(const std::string& name);
 
   std::mutex mutex_;
   std::condition_variable released_;
