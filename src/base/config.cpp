@@ -1,0 +1,478 @@
+// Configuration: a table of keys, read from TOML and the environment, and set by editing single lines.
+#include "base/config.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+#include <optional>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "base/names.h"
+
+namespace pgtwig {
+
+namespace {
+
+constexpr std::string_view kSettings = "postgres.settings";
+constexpr std::string_view kSettingsPrefix = "postgres.settings.";
+constexpr std::uint64_t kFirstUnprivilegedPort = 1024;
+
+enum class Kind { text, number, size, list };
+
+// What is wrong with a value; nothing when it is right.
+using Problem = std::optional<std::string>;
+
+struct Key {
+  std::string_view name;
+  std::string_view description;
+  Kind kind;
+  Problem (*set)(Config& config, const std::vector<std::string>& values);
+  std::string (*show)(const Config& config);
+};
+
+Problem one_of(std::string& target, const std::string& value, const std::vector<std::string>& allowed) {
+  if (std::ranges::find(allowed, value) == allowed.end()) {
+    return fmt::format("'{}' is not one of {}", value, fmt::join(allowed, ", "));
+  }
+  target = value;
+  return std::nullopt;
+}
+
+Problem set_port(std::uint16_t& target, const std::string& value) {
+  std::uint64_t number = 0;
+  auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc{} || end != value.data() + value.size() || number < kFirstUnprivilegedPort || number > 65535) {
+    return fmt::format("'{}' is not a port from {} to 65535", value, kFirstUnprivilegedPort);
+  }
+  target = static_cast<std::uint16_t>(number);
+  return std::nullopt;
+}
+
+Problem set_pool(std::string& target, const std::string& value) {
+  if (!value.empty()) {
+    auto name = PoolName::parse(value);
+    if (!name) return name.error();
+  }
+  target = value;
+  return std::nullopt;
+}
+
+Problem set_size(Bytes& target, const std::string& value) {
+  auto size = parse_bytes(value);
+  if (!size) return size.error();
+  target = *size;
+  return std::nullopt;
+}
+
+Problem set_directories(std::vector<std::string>& target, const std::vector<std::string>& values) {
+  for (const std::string& directory : values) {
+    if (!directory.starts_with('/')) return fmt::format("'{}' is not an absolute path", directory);
+  }
+  target = values;
+  return std::nullopt;
+}
+
+// As PostgreSQL writes an amount of memory: a number, alone (of 8 kB pages) or with a unit of its own, in its own case.
+Problem set_memory(std::string& target, const std::string& value) {
+  const std::size_t digits = std::min(value.find_first_not_of("0123456789"), value.size());
+  const std::string unit = value.substr(std::min(value.find_first_not_of(' ', digits), value.size()));
+  static const std::vector<std::string> units = {"", "B", "kB", "MB", "GB", "TB"};
+  if (digits == 0 || std::ranges::find(units, unit) == units.end()) {
+    return fmt::format("'{}' is not an amount of memory as PostgreSQL writes it, like 16MB", value);
+  }
+  target = value;
+  return std::nullopt;
+}
+
+using Values = std::vector<std::string>;
+
+const std::vector<Key>& keys() {
+  static const std::vector<Key> all = {
+      {"runtime", "what runs the instances of new projects: native, docker, podman or nerdctl", Kind::text,
+       [](Config& config, const Values& values) {
+         return one_of(config.runtime, values[0], {"native", "docker", "podman", "nerdctl"});
+       },
+       [](const Config& config) { return config.runtime; }},
+      {"log_level", "how much the daemon logs: debug, info, warn or error", Kind::text,
+       [](Config& config, const Values& values) {
+         return one_of(config.log_level, values[0], {"debug", "info", "warn", "error"});
+       },
+       [](const Config& config) { return config.log_level; }},
+      {"pool.default", "the pool of new projects; empty: chosen or made", Kind::text,
+       [](Config& config, const Values& values) { return set_pool(config.pool, values[0]); },
+       [](const Config& config) { return config.pool; }},
+      {"pool.image_size", "the size that the automatic pool image never exceeds", Kind::size,
+       [](Config& config, const Values& values) { return set_size(config.pool_image_size, values[0]); },
+       [](const Config& config) { return format_bytes(config.pool_image_size); }},
+      {"ports.first", "the first port that a branch may get", Kind::number,
+       [](Config& config, const Values& values) { return set_port(config.ports.first, values[0]); },
+       [](const Config& config) { return std::to_string(config.ports.first); }},
+      {"ports.last", "the last port that a branch may get", Kind::number,
+       [](Config& config, const Values& values) { return set_port(config.ports.last, values[0]); },
+       [](const Config& config) { return std::to_string(config.ports.last); }},
+      {"postgres.directories", "more places to look for bin/postgres, separated by ':'", Kind::list,
+       [](Config& config, const Values& values) { return set_directories(config.postgres_directories, values); },
+       [](const Config& config) { return fmt::format("{}", fmt::join(config.postgres_directories, ":")); }},
+      {"branch.shared_buffers", "shared_buffers of every branch but main, unless set for it", Kind::text,
+       [](Config& config, const Values& values) { return set_memory(config.branch_shared_buffers, values[0]); },
+       [](const Config& config) { return config.branch_shared_buffers; }},
+  };
+  return all;
+}
+
+const Key* find_key(std::string_view name) {
+  const auto key = std::ranges::find(keys(), name, &Key::name);
+  return key == keys().end() ? nullptr : &*key;
+}
+
+// The name of the PostgreSQL setting that a key stands for.
+std::optional<std::string> setting_name(std::string_view key) {
+  if (!key.starts_with(kSettingsPrefix) || key.size() == kSettingsPrefix.size()) return std::nullopt;
+  return std::string(key.substr(kSettingsPrefix.size()));
+}
+
+Problem set_setting(Config& config, const std::string& name, const std::string& value) {
+  const bool is_name = std::ranges::all_of(name, [](char letter) {
+    return (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9') || letter == '_' || letter == '.';
+  });
+  if (!is_name) return fmt::format("'{}' is not the name of a PostgreSQL setting", name);
+  if (value.find('\n') != value.npos || value.find('\0') != value.npos) {
+    return fmt::format("the value of '{}' is more than one line", name);
+  }
+  config.postgres_settings[name] = value;
+  return std::nullopt;
+}
+
+Error unknown_key(const std::string& key, const std::string& where) {
+  std::vector<std::string> names;
+  for (const Key& known : keys()) names.emplace_back(known.name);
+  // Whoever left out the section is helped too.
+  std::vector<std::string> nearest = nearest_names(key, names);
+  for (const std::string& name : names) {
+    if (nearest.empty() && name.ends_with("." + key)) nearest.push_back(name);
+  }
+  return Error(ErrorCode::invalid_argument, fmt::format("{}there is no configuration key '{}'", where, key),
+               nearest.empty() ? "to see all keys: pgtwig config list"
+                               : fmt::format("did you mean {}?", fmt::join(nearest, " or ")));
+}
+
+std::string location(const std::filesystem::path& file, const toml::source_region& region) {
+  return fmt::format("{}:{}: ", file.string(), region.begin.line);
+}
+
+toml::table parse_toml(const std::string& text, const std::filesystem::path& file) {
+  try {
+    return toml::parse(text, file.string());
+  } catch (const toml::parse_error& error) {
+    throw Error(ErrorCode::invalid_argument, location(file, error.source()) + std::string(error.description()),
+                "the file is in TOML: key = \"value\" lines below [section] lines");
+  }
+}
+
+using Leaf = std::function<void(const std::string& key, const toml::node& node)>;
+
+bool is_section(const std::string& name) {
+  return std::string_view(name) == kSettings || name.starts_with(kSettingsPrefix) ||
+         std::ranges::any_of(keys(), [&](const Key& key) { return key.name.starts_with(name + "."); });
+}
+
+// Every value in the file by its whole key. A table where no section can be is a leaf too, for the caller to refuse.
+void visit_leaves(const toml::table& table, const std::string& prefix, const Leaf& leaf) {
+  for (const auto& [name, node] : table) {
+    const std::string key = prefix.empty() ? std::string(name.str()) : fmt::format("{}.{}", prefix, name.str());
+    const toml::table* inner = node.as_table();
+    if (inner && is_section(key)) {
+      visit_leaves(*inner, key, leaf);
+    } else {
+      leaf(key, node);
+    }
+  }
+}
+
+std::optional<std::string> scalar_text(const toml::node& node) {
+  if (const auto text = node.as_string()) return text->get();
+  if (const auto number = node.as_integer()) return std::to_string(number->get());
+  if (const auto number = node.as_floating_point()) return fmt::format("{}", number->get());
+  if (const auto flag = node.as_boolean()) return flag->get() ? "on" : "off";
+  return std::nullopt;
+}
+
+// The values of a node if it is of this kind.
+std::optional<Values> values_of(const toml::node& node, Kind kind) {
+  switch (kind) {
+    case Kind::text:
+      if (!node.is_string()) return std::nullopt;
+      return Values{*scalar_text(node)};
+    case Kind::number:
+      if (!node.is_integer()) return std::nullopt;
+      return Values{*scalar_text(node)};
+    case Kind::size:
+      if (!node.is_integer() && !node.is_string()) return std::nullopt;
+      return Values{*scalar_text(node)};
+    case Kind::list: {
+      const toml::array* array = node.as_array();
+      if (!array) return std::nullopt;
+      Values values;
+      for (const toml::node& element : *array) {
+        if (!element.is_string()) return std::nullopt;
+        values.push_back(*scalar_text(element));
+      }
+      return values;
+    }
+  }
+  return std::nullopt;
+}
+
+std::string_view kind_text(Kind kind) {
+  switch (kind) {
+    case Kind::text:
+      return "a text in quotes";
+    case Kind::number:
+      return "a whole number";
+    case Kind::size:
+      return "a size like \"60G\"";
+    case Kind::list:
+      return "a list of texts in brackets";
+  }
+  return "";
+}
+
+// Takes one value of the file over, or says what is wrong with it.
+Problem apply_node(Config& config, const std::string& key, const toml::node& node) {
+  if (auto setting = setting_name(key)) {
+    auto value = scalar_text(node);
+    if (!value) return "must be a text, a number or a truth value";
+    return set_setting(config, *setting, *value);
+  }
+  const Key* known = find_key(key);
+  auto values = values_of(node, known->kind);
+  if (!values) return fmt::format("must be {}", kind_text(known->kind));
+  return known->set(config, *values);
+}
+
+Config read_config(const std::string& text, const std::filesystem::path& file) {
+  Config config;
+  for (const Key& key : keys()) config.origins[std::string(key.name)] = "default";
+  const toml::table table = parse_toml(text, file);
+  visit_leaves(table, "", [&](const std::string& key, const toml::node& node) {
+    const std::string where = location(file, node.source());
+    if (!find_key(key) && !setting_name(key)) throw unknown_key(key, where);
+    if (auto problem = apply_node(config, key, node)) {
+      throw Error(ErrorCode::invalid_argument, fmt::format("{}{}: {}", where, key, *problem));
+    }
+    config.origins[key] = "file";
+  });
+  if (config.ports.first > config.ports.last) {
+    throw Error(ErrorCode::invalid_argument, fmt::format("{}: ports.first ({}) is greater than ports.last ({})",
+                                                         file.string(), config.ports.first, config.ports.last));
+  }
+  return config;
+}
+
+// ---- Setting one key by an edit of the text, so that comments and order stay as people wrote them.
+
+std::string toml_string(std::string_view text) {
+  std::string result = "\"";
+  for (char letter : text) {
+    if (letter == '"' || letter == '\\') {
+      result += '\\';
+      result += letter;
+    } else if ((letter >= 0 && letter < ' ') || letter == 0x7f) {
+      result += fmt::format("\\u{:04X}", static_cast<unsigned>(letter));
+    } else {
+      result += letter;
+    }
+  }
+  return result + "\"";
+}
+
+Values split_list(const std::string& text) {
+  Values values;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const std::size_t colon = rest.find(':');
+    if (colon != 0) values.emplace_back(rest.substr(0, colon));
+    if (colon == rest.npos) break;
+    rest = rest.substr(colon + 1);
+  }
+  return values;
+}
+
+struct Change {
+  std::string section;  // "ports"; empty for a key outside of any
+  std::string name;     // "first"
+  std::string literal;  // the value as TOML
+  std::string shown;    // the value as config_value() gives it back
+};
+
+// Checks the value by itself, and puts it in TOML.
+Change make_change(const std::string& key, const std::string& value) {
+  Config scratch;
+  Problem problem;
+  Change change;
+  if (auto setting = setting_name(key)) {
+    problem = set_setting(scratch, *setting, value);
+    change.section = kSettings;
+    change.name = *setting;
+    change.literal = toml_string(value);
+  } else {
+    const Key* known = find_key(key);
+    if (!known) throw unknown_key(key, "");
+    const Values values = known->kind == Kind::list ? split_list(value) : Values{value};
+    problem = known->set(scratch, values);
+    const std::size_t dot = key.rfind('.');
+    if (dot != key.npos) change.section = key.substr(0, dot);
+    change.name = key.substr(dot + 1);
+    Values literals;
+    for (const std::string& one : values) literals.push_back(known->kind == Kind::number ? one : toml_string(one));
+    change.literal = fmt::format("{}", fmt::join(literals, ", "));
+    if (known->kind == Kind::list) change.literal = "[" + change.literal + "]";
+  }
+  if (problem) throw Error(ErrorCode::invalid_argument, fmt::format("{}: {}", key, *problem));
+  change.shown = config_value(scratch, key);
+  return change;
+}
+
+// The offset of a line's first byte; lines and columns count from 1, columns in characters.
+std::size_t line_offset(std::string_view text, std::size_t line) {
+  std::size_t offset = 0;
+  for (; line > 1 && offset < text.size(); --line) {
+    const std::size_t end = text.find('\n', offset);
+    offset = end == text.npos ? text.size() : end + 1;
+  }
+  return offset;
+}
+
+std::size_t position_offset(std::string_view text, const toml::source_position& position) {
+  std::size_t offset = line_offset(text, position.line);
+  for (std::size_t column = position.column; column > 1 && offset < text.size(); --column) {
+    ++offset;
+    while (offset < text.size() && (static_cast<unsigned char>(text[offset]) & 0xc0) == 0x80) ++offset;
+  }
+  return offset;
+}
+
+std::string with_line_after(std::string text, std::size_t line, const std::string& added) {
+  if (!text.empty() && text.back() != '\n') text += '\n';
+  return text.insert(line_offset(text, line + 1), added + "\n");
+}
+
+// The texts that may be the file with the change in it, best first. Which of them are is for the parser to say.
+std::vector<std::string> edited_texts(const std::string& text, const toml::table& table, const std::string& key,
+                                      const Change& change) {
+  std::vector<std::string> texts;
+  std::size_t last_line_outside = 0;
+  std::size_t last_line_of_section = 0;
+  visit_leaves(table, "", [&](const std::string& found, const toml::node& node) {
+    const toml::source_region& region = node.source();
+    if (found == key) {
+      const std::size_t begin = position_offset(text, region.begin);
+      std::string replaced = text;
+      replaced.replace(begin, position_offset(text, region.end) - begin, change.literal);
+      texts.push_back(std::move(replaced));
+    }
+    const std::size_t last_line = region.end.line;
+    if (found.find('.') == found.npos) last_line_outside = std::max(last_line_outside, last_line);
+    if (!change.section.empty() && found.starts_with(change.section + ".")) {
+      last_line_of_section = std::max(last_line_of_section, last_line);
+    }
+  });
+  const std::string line = fmt::format("{} = {}", change.name, change.literal);
+  if (change.section.empty()) {
+    texts.push_back(with_line_after(text, last_line_outside, line));
+    return texts;
+  }
+  if (last_line_of_section > 0) texts.push_back(with_line_after(text, last_line_of_section, line));
+  // A section that is there without a value of its own.
+  std::size_t number = 0;
+  for (std::size_t begin = 0; begin < text.size();
+       begin = line_offset(std::string_view(text).substr(begin), 2) + begin) {
+    ++number;
+    if (text.compare(begin, change.section.size() + 2, "[" + change.section + "]") == 0) {
+      texts.push_back(with_line_after(text, number, line));
+    }
+  }
+  texts.push_back(text + (text.empty() || text.ends_with('\n') ? "" : "\n") + (text.empty() ? "" : "\n") +
+                  fmt::format("[{}]\n{}\n", change.section, line));
+  texts.push_back(with_line_after(text, last_line_outside, change.section + "." + line));
+  return texts;
+}
+
+// Every key's value as text, for comparing two files by what they say.
+std::map<std::string, std::string> said_by(const Config& config) {
+  std::map<std::string, std::string> said;
+  for (const auto& [key, origin] : config.origins) said[key] = origin + " " + config_value(config, key);
+  return said;
+}
+
+}  // namespace
+
+const std::vector<ConfigKey>& config_keys() {
+  static const std::vector<ConfigKey> all = [] {
+    std::vector<ConfigKey> list;
+    for (const Key& key : keys()) list.push_back({std::string(key.name), std::string(key.description)});
+    list.push_back({"postgres.settings.<name>", "a PostgreSQL setting of every branch"});
+    return list;
+  }();
+  return all;
+}
+
+Config load_config(const std::filesystem::path& file, const std::map<std::string, std::string>& environment) {
+  Config config = read_config(read_file_if_exists(file).value_or(""), file);
+  static constexpr std::pair<const char*, std::string_view> variables[] = {{"PGTWIG_RUNTIME", "runtime"},
+                                                                           {"PGTWIG_LOG_LEVEL", "log_level"}};
+  for (const auto& [variable, key] : variables) {
+    const auto entry = environment.find(variable);
+    if (entry == environment.end() || entry->second.empty()) continue;
+    if (auto problem = find_key(key)->set(config, {entry->second})) {
+      throw Error(ErrorCode::invalid_argument, fmt::format("the variable {}: {}", variable, *problem));
+    }
+    config.origins[std::string(key)] = "environment";
+  }
+  return config;
+}
+
+std::string config_value(const Config& config, const std::string& key) {
+  if (auto setting = setting_name(key)) {
+    const auto value = config.postgres_settings.find(*setting);
+    if (value != config.postgres_settings.end()) return value->second;
+    throw Error(ErrorCode::not_found, fmt::format("{} is not set", key),
+                fmt::format("to set it: pgtwig config set {} VALUE", key));
+  }
+  const Key* known = find_key(key);
+  if (!known) throw unknown_key(key, "");
+  return known->show(config);
+}
+
+void set_config_value(const std::filesystem::path& file, const std::string& key, const std::string& value) {
+  const Change change = make_change(key, value);
+  // A link to the real file stays one.
+  const std::filesystem::path target = std::filesystem::weakly_canonical(file);
+  const std::string text = read_file_if_exists(target).value_or("");
+  auto wanted = said_by(read_config(text, file));
+  wanted[key] = "file " + change.shown;
+  for (const std::string& edited : edited_texts(text, parse_toml(text, file), key, change)) {
+    try {
+      if (said_by(read_config(edited, file)) != wanted) continue;
+    } catch (const Error&) {
+      continue;  // this edit broke the file; the next may not
+    }
+    struct stat status {};
+    const mode_t mode = stat(target.c_str(), &status) == 0 ? status.st_mode & 07777 : 0644;
+    make_directories(target.parent_path());
+    write_file_durably(target, edited, mode);
+    return;
+  }
+  throw Error(ErrorCode::conflict,
+              fmt::format("{} is written in a way that {} cannot be set in it", file.string(), key),
+              fmt::format("edit the file by hand: {} = {}", change.name, change.literal));
+}
+
+}  // namespace pgtwig
