@@ -1,0 +1,46 @@
+# Tests of the real binary: scenario files, and Python tests whose names are sentences. `ctest -L scenario`, `-L crash`, ...
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+
+function(pgtwig_system_test name label timeout)
+  add_test(NAME ${name} COMMAND Python3::Interpreter ${ARGN})
+  # Exit 77: this machine can't give what the test needs; it says what. The tests stop themselves, and tidy up, before ctest would.
+  set_tests_properties(
+    ${name}
+    PROPERTIES LABELS ${label}
+               TIMEOUT ${timeout}
+               SKIP_RETURN_CODE 77
+               ENVIRONMENT "PGTWIG_BINARY=$<TARGET_FILE:pgtwig>;PYTHONDONTWRITEBYTECODE=1")
+endfunction()
+
+# One test for each scenario file and each file system that it names.
+file(GLOB scenarios CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/scenario/*.scenario)
+foreach(scenario IN LISTS scenarios)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${scenario})
+  get_filename_component(name ${scenario} NAME_WE)
+  file(STRINGS ${scenario} file_systems REGEX "^fs:" LIMIT_COUNT 1)
+  string(REGEX REPLACE "^fs: *" "" file_systems "${file_systems}")
+  separate_arguments(file_systems)
+  if(NOT file_systems)
+    set(file_systems btrfs)
+  endif()
+  foreach(file_system IN LISTS file_systems)
+    pgtwig_system_test(scenario.${name}.${file_system} scenario 330 ${CMAKE_CURRENT_SOURCE_DIR}/scenario/run.py ${scenario}
+                       --fs ${file_system})
+  endforeach()
+endforeach()
+
+# One test for each `def test_...` of tests/<kind>/test_*.py.
+foreach(kind crash race system)
+  file(GLOB files CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${kind}/test_*.py)
+  foreach(file IN LISTS files)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+    get_filename_component(module ${file} NAME_WE)
+    string(REGEX REPLACE "^test_" "" module ${module})
+    file(STRINGS ${file} methods REGEX "^    def test_")
+    foreach(method IN LISTS methods)
+      string(REGEX REPLACE "^    def test_([a-z0-9_]+).*" "\\1" method ${method})
+      pgtwig_system_test(${kind}.${module}.${method} ${kind} 330 ${CMAKE_CURRENT_SOURCE_DIR}/harness/run_test.py ${file}
+                         test_${method})
+    endforeach()
+  endforeach()
+endforeach()
