@@ -1,0 +1,153 @@
+// Subvolume operations for root and for ordinary users, who may create and empty subvolumes but not destroy full ones.
+#include "storage/btrfs/subvolume.h"
+
+#include <btrfsutil.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <memory>
+#include <ranges>
+
+#include "base/fs.h"
+#include "storage/pool_directory.h"
+#include "storage/storage_error.h"
+
+namespace pgtwig::storage::btrfs {
+
+namespace {
+
+constexpr ino_t subvolume_root_inode = 256;  // BTRFS_FIRST_FREE_OBJECTID: of the root directory of every subvolume
+
+// libbtrfsutil leaves the errno of the system call that failed, but for its own findings.
+Error btrfs_error(btrfs_util_error error, int error_number, std::string_view action) {
+  if (error == BTRFS_UTIL_ERROR_NO_MEMORY) error_number = ENOMEM;
+  if (error_number != 0) return storage_error(error_number, action);
+  return Error(ErrorCode::storage_failed, fmt::format("{}: {}", action, btrfs_util_strerror(error)));
+}
+
+void clear_read_only(int subvolume) {
+  bool read_only = false;
+  errno = 0;
+  btrfs_util_error error = btrfs_util_get_subvolume_read_only_fd(subvolume, &read_only);
+  if (error == BTRFS_UTIL_OK && read_only) error = btrfs_util_set_subvolume_read_only_fd(subvolume, false);
+  if (error != BTRFS_UTIL_OK) throw btrfs_error(error, errno, "cannot make a subvolume writable");
+}
+
+// What an ordinary user may do where destroying needs CAP_SYS_ADMIN or the mount option user_subvol_rm_allowed: remove
+// all that is in it, then the empty subvolume like a directory (Linux 4.18).
+void empty_and_remove(int directory, const std::string& name) {
+  UniqueFd subvolume(openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!subvolume) {
+    if (errno == ENOENT) return;
+    throw storage_error(errno, fmt::format("cannot open subvolume {}", name));
+  }
+  for (const DirectoryEntry& entry : read_directory(subvolume.get())) remove_tree_at(subvolume.get(), entry.name);
+  if (unlinkat(directory, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT)
+    throw storage_error(errno, fmt::format("cannot remove subvolume {}", name));
+}
+
+// One subvolume without others in it.
+void remove_single(int directory, const std::string& name) {
+  errno = 0;
+  btrfs_util_error error = btrfs_util_delete_subvolume_fd(directory, name.c_str(), 0);
+  int error_number = errno;
+  if (error == BTRFS_UTIL_OK || error_number == ENOENT) return;
+  if (error_number == EPERM || error_number == EACCES) return empty_and_remove(directory, name);
+  throw btrfs_error(error, error_number, fmt::format("cannot destroy subvolume {}", name));
+}
+
+void remove_nested(int subvolume) {
+  clear_read_only(subvolume);
+  std::vector<std::string> paths = nested_subvolumes(subvolume);
+  for (const std::string& path : paths) {
+    UniqueFd nested = open_beneath(subvolume, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    clear_read_only(nested.get());
+  }
+  for (const std::string& text : paths | std::views::reverse) {
+    std::filesystem::path path = text;
+    std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+    UniqueFd directory = open_beneath(subvolume, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    remove_single(directory.get(), path.filename());
+  }
+}
+
+}  // namespace
+
+bool is_subvolume_at(int directory, const std::string& name) {
+  struct stat status {};
+  return fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode) &&
+         status.st_ino == subvolume_root_inode;
+}
+
+void create_subvolume_at(int directory, const std::string& name) {
+  errno = 0;
+  btrfs_util_error error = btrfs_util_create_subvolume_fd(directory, name.c_str(), 0, nullptr, nullptr);
+  if (error == BTRFS_UTIL_OK) return;
+  if (errno == EEXIST) throw Error(ErrorCode::already_exists, fmt::format("volume {} exists already", name));
+  throw btrfs_error(error, errno, fmt::format("cannot create subvolume {}", name));
+}
+
+void snapshot_subvolume_at(int source, int directory, const std::string& name) {
+  errno = 0;
+  btrfs_util_error error = btrfs_util_create_snapshot_fd2(source, directory, name.c_str(), 0, nullptr, nullptr);
+  if (error == BTRFS_UTIL_OK) return;
+  if (errno == EEXIST) throw Error(ErrorCode::already_exists, fmt::format("volume {} exists already", name));
+  throw btrfs_error(error, errno, fmt::format("cannot snapshot into subvolume {}", name));
+}
+
+void remove_subvolume_at(int directory, const std::string& name) {
+  errno = 0;
+  // Almost always it holds no others and this one call, which returns before the blocks are freed, is all.
+  btrfs_util_error error = btrfs_util_delete_subvolume_fd(directory, name.c_str(), 0);
+  int error_number = errno;
+  if (error == BTRFS_UTIL_OK || error_number == ENOENT) return;
+  if (!is_subvolume_at(directory, name)) {
+    if (faccessat(directory, name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT) return;
+    throw Error(ErrorCode::storage_failed, fmt::format("{} is not a subvolume, so it is not pgtwig's to remove", name));
+  }
+  if (error_number != ENOTEMPTY && error_number != EPERM && error_number != EACCES)
+    throw btrfs_error(error, error_number, fmt::format("cannot destroy subvolume {}", name));
+
+  UniqueFd subvolume(openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!subvolume) {
+    if (errno == ENOENT) return;
+    throw storage_error(errno, fmt::format("cannot open subvolume {}", name));
+  }
+  remove_nested(subvolume.get());
+  subvolume.reset();
+  remove_single(directory, name);
+}
+
+std::vector<std::string> nested_subvolumes(int subvolume) {
+  btrfs_util_subvolume_iterator* raw = nullptr;
+  errno = 0;
+  btrfs_util_error error = btrfs_util_create_subvolume_iterator_fd(subvolume, 0, 0, &raw);
+  if (error != BTRFS_UTIL_OK) throw btrfs_error(error, errno, "cannot list nested subvolumes");
+  std::unique_ptr<btrfs_util_subvolume_iterator, void (*)(btrfs_util_subvolume_iterator*)> iterator(
+      raw, btrfs_util_destroy_subvolume_iterator);
+  std::vector<std::string> paths;
+  for (;;) {
+    char* path = nullptr;
+    errno = 0;
+    error = btrfs_util_subvolume_iterator_next(iterator.get(), &path, nullptr);
+    if (error == BTRFS_UTIL_ERROR_STOP_ITERATION) return paths;
+    if (error != BTRFS_UTIL_OK) throw btrfs_error(error, errno, "cannot list nested subvolumes");
+    std::unique_ptr<char, void (*)(void*)> owner(path, free);
+    paths.emplace_back(path);
+  }
+}
+
+std::string subvolume_uuid(int subvolume) {
+  struct btrfs_util_subvolume_info info {};
+  errno = 0;
+  btrfs_util_error error = btrfs_util_subvolume_info_fd(subvolume, 0, &info);
+  if (error != BTRFS_UTIL_OK) throw btrfs_error(error, errno, "cannot read a subvolume's identity");
+  std::string text;
+  for (std::uint8_t byte : info.uuid) text += fmt::format("{:02x}", byte);
+  return text;
+}
+
+}  // namespace pgtwig::storage::btrfs

@@ -1,0 +1,23 @@
+// Subvolumes by name under a directory handle, over libbtrfsutil. Called by the Btrfs driver.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pgtwig::storage::btrfs {
+
+bool is_subvolume_at(int directory, const std::string& name);
+// Throws already_exists when the name is taken.
+void create_subvolume_at(int directory, const std::string& name);
+// A writable snapshot. The kernel writes the source's dirty pages, takes the snapshot and commits the transaction
+// before it returns (create_snapshot() in fs/btrfs/ioctl.c), so that it is there after a power failure.
+void snapshot_subvolume_at(int source, int directory, const std::string& name);
+// With the subvolumes in it, read-only ones included. Absent is fine.
+void remove_subvolume_at(int directory, const std::string& name);
+// Paths of the subvolumes within this one, parents before children.
+std::vector<std::string> nested_subvolumes(int subvolume);
+// As 32 hexadecimal digits.
+std::string subvolume_uuid(int subvolume);
+
+}  // namespace pgtwig::storage::btrfs

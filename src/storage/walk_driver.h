@@ -1,0 +1,50 @@
+// What the drivers have in common whose volumes are plain directories and whose forks are walks: reflink, copy and
+// memory are this class with their own way of filling a file.
+#pragma once
+
+#include "storage/pool_directory.h"
+#include "storage/tree_walk.h"
+#include "storage/volume_driver.h"
+
+namespace pgtwig::storage {
+
+struct WalkDriverParts {
+  std::string_view name;
+  Capabilities capabilities;
+  // fill, threads and before_effect of each fork. before_effect is called for the driver's other effects too.
+  TreeWalk walk;
+  bool durable = true;  // whether what it makes must survive a power failure
+};
+
+// fork() and refork_part() return when what they made is durable.
+class WalkDriver final : public VolumeDriver {
+ public:
+  WalkDriver(const std::filesystem::path& directory, WalkDriverParts parts);
+
+  std::string_view name() const override { return parts_.name; }
+  const Capabilities& capabilities() const override { return parts_.capabilities; }
+  void create(const VolumeId& volume) override;
+  void fork(const VolumeId& source, const VolumeId& target, const ForkOptions& options) override;
+  void refork_part(const VolumeId& source, const VolumeId& target, const std::filesystem::path& relative) override;
+  void destroy(const VolumeId& volume) override;
+  Lease attach(const VolumeId& volume, const std::string& host) override;
+  void detach(const VolumeId& volume) override;
+  void flush(const VolumeId& volume) override;
+  std::string identity(const VolumeId& volume) override;
+  VolumeUsage usage(const VolumeId& volume) override;
+  std::vector<VolumeEntry> list() override;
+  PoolSpace space() override;
+
+ private:
+  void effect(std::string_view name) const;
+  // Makes the volume's directory, lets `fill` complete it, and removes it when that throws.
+  void make_volume(const VolumeId& volume, mode_t mode, const std::function<void(int pool, int directory)>& fill);
+
+  PoolDirectory pool_;
+  WalkDriverParts parts_;
+};
+
+// How many threads a walk of many small files is worth on this machine.
+int walk_threads();
+
+}  // namespace pgtwig::storage
