@@ -14,6 +14,8 @@
 
 namespace pgtwig::postgres {
 
+using SettingList = std::vector<std::pair<std::string, std::string>>;
+
 struct InitOptions {
   std::filesystem::path data_directory;  // made by initdb, 0700
   OsUser user;                           // who owns it
@@ -23,15 +25,26 @@ struct InitOptions {
 
 // initdb with data checksums, UTF-8 and SCRAM, then the reserved admin role (by a single-user session, so that no
 // server is ever open without a password). Nothing is left behind on failure.
+// Sizes in its postgresql.conf (shared_buffers, max_connections, *_wal_size) are commented out, so that the defaults of
+// an InstanceConfiguration decide them. Throws Error already_exists, invalid_argument for an unknown locale.
 void init_cluster(const Installation& installation, const InitOptions& options);
 
-using SettingList = std::vector<std::pair<std::string, std::string>>;
+// Makes the admin role, or mends it, in a cluster that is stopped: one made elsewhere, or one whose user dropped it.
+// `settings` are for this single-user session.
+void create_admin_role(const Installation& installation, const std::filesystem::path& data_directory,
+                       const OsUser& user, const SettingList& settings = {});
 
 // Refuses settings that pgtwig owns (port, data_directory, ...) or that run programs or load libraries
 // (archive_command, *_library*,
 // *_preload_libraries beyond an allow list). Throws Error not_allowed with the reason, invalid_argument for a malformed
 // name.
 void check_user_setting(const std::string& name, const std::string& value);
+
+// What pgtwig gives every instance unless its configuration says otherwise: for InstanceConfiguration::defaults.
+SettingList default_settings(int pg_major, bool copy_on_write);
+// How a start after a crash or fork syncs the data directory, as an override: all of its file system by one call, or
+// file by file. Empty for a PostgreSQL without the choice (before 14).
+SettingList recovery_sync_overrides(int pg_major, bool whole_file_system);
 
 struct InstanceFiles {
   std::filesystem::path directory;  // Paths::instance(id), owned by the daemon
@@ -54,10 +67,10 @@ struct InstanceConfiguration {
   int pg_major = 0;
 };
 
-// Makes the instance's directory with its socket directory and generated files: postgresql.conf (defaults, then the
-// data directory's own postgresql.conf by include), pg_hba.conf (admin role: peer on the private socket and nothing
-// else; everyone: SCRAM), pg_ident.conf. Refuses, as Error not_allowed, a data directory whose configuration includes
-// absolute paths outside of it.
+// Makes the instance's directory with its socket directory and generated files, for a start: postgresql.conf (defaults,
+// then the data directory's own postgresql.conf by include), pg_hba.conf (admin role: peer on the private socket and
+// nothing else; everyone: SCRAM), pg_ident.conf. Refuses, as Error not_allowed, a data directory whose configuration
+// includes absolute paths outside of it.
 void write_instance_files(const InstanceConfiguration& configuration);
 // The `-c` settings of a start, identity last so that nothing inherited or set wins over it: data_directory,
 // config_file, hba_file, ident_file, external_pid_file, unix_socket_directories, listen_addresses=127.0.0.1, port,

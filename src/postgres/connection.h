@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <expected>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -21,34 +22,46 @@ struct ConnectOptions {
   std::uint16_t port = 0;
   std::string database = "postgres";
   std::string user = admin_role;
-  std::chrono::seconds timeout{10};
+  std::chrono::milliseconds timeout{10'000};             // for connecting
+  std::chrono::milliseconds statement_timeout{600'000};  // for each statement; a CHECKPOINT can be long
+};
+
+// Why a server did not let us in.
+struct ConnectFailure {
+  std::string sqlstate;  // empty: nobody answered
+  std::string message;   // one line
+  bool timed_out = false;
 };
 
 using Row = std::vector<std::optional<std::string>>;
 
 class Connection {
  public:
-  // Throws Error postgres_failed with the server's words.
+  // Throws Error postgres_failed with the server's words, timed_out.
   static Connection open(const ConnectOptions& options);
+  // The same for callers who try again.
+  static std::expected<Connection, ConnectFailure> try_open(const ConnectOptions& options);
   Connection(Connection&&) noexcept;
   Connection& operator=(Connection&&) noexcept;
   ~Connection();
 
-  // One statement with parameters $1, $2, ... Throws Error postgres_failed, timed_out when `statement_timeout` is over.
+  // One statement with parameters $1, $2, ... Throws Error postgres_failed with the server's words and SQLSTATE,
+  // no_space when its disk is full, timed_out when the statement timeout is over (the statement is cancelled).
   std::vector<Row> query(const std::string& sql, const std::vector<std::string>& parameters = {});
   // The first column of the first row; throws when there is none.
   std::string value(const std::string& sql, const std::vector<std::string>& parameters = {});
   // Whether the other end still answers, without a round trip when it is plainly dead.
-  bool is_usable() const;
+  bool is_usable();
   int server_version() const;  // 150018
   int backend_pid() const;
 
  private:
-  explicit Connection(pg_conn* connection);
+  Connection(pg_conn* connection, std::chrono::milliseconds statement_timeout);
   struct Closer {
     void operator()(pg_conn* connection) const;
   };
   std::unique_ptr<pg_conn, Closer> connection_;
+  std::chrono::milliseconds statement_timeout_;
 };
 
 std::string quote_literal(const std::string& text);

@@ -1,0 +1,145 @@
+// See readiness.h.
+#include "postgres/readiness.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <optional>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/fs.h"
+
+namespace pgtwig::postgres {
+namespace {
+
+using namespace std::chrono_literals;
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+// Between two looks: each costs some 20 microseconds, and a start some 40 milliseconds.
+constexpr auto pause_between_looks = 1ms;
+// How much of the end of a log is searched for the words of a failure.
+constexpr std::uint64_t log_window = 256 * 1024;
+
+// Lines of postmaster.pid (src/include/utils/pidfile.h), counted from 0.
+constexpr std::size_t pid_line = 0;
+constexpr std::size_t status_line = 7;
+
+std::vector<std::string_view> lines_of(std::string_view text) {
+  std::vector<std::string_view> lines;
+  while (!text.empty()) {
+    const auto end = text.find('\n');
+    lines.push_back(text.substr(0, end));
+    text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
+  }
+  return lines;
+}
+
+// Whether postmaster.pid is this postmaster's and says "ready". It lies where PostgreSQL's user can write, so it is
+// only ever a reason to ask now rather than later.
+bool says_ready(int data_directory, pid_t postmaster) {
+  const auto text = read_file_beneath(data_directory, "postmaster.pid", 4096);
+  if (!text) return false;
+  const auto lines = lines_of(*text);
+  return lines.size() > status_line && lines[pid_line] == std::to_string(postmaster) &&
+         lines[status_line].starts_with("ready");
+}
+
+// A server that is about to let us in says so with this code, or does not listen yet.
+bool may_be_tried_again(const ConnectFailure& failure) {
+  constexpr std::string_view cannot_connect_now = "57P03";
+  constexpr std::string_view too_many_connections = "53300";
+  return failure.sqlstate.empty() || failure.sqlstate == cannot_connect_now || failure.sqlstate == too_many_connections;
+}
+
+std::string read_end_of_log(const std::filesystem::path& file, std::uint64_t offset) {
+  const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat status {};
+  if (!fd || ::fstat(fd.get(), &status) != 0) return {};
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  const std::uint64_t begin = std::max(offset, size > log_window ? size - log_window : 0);
+  if (begin >= size) return {};
+  std::string text(size - begin, '\0');
+  const ssize_t got = ::pread(fd.get(), text.data(), text.size(), static_cast<off_t>(begin));
+  text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  return text;
+}
+
+// "2026-01-01 12:00:00.000 UTC [123] FATAL:  words" gives "words".
+std::optional<std::string_view> words_after(std::string_view line, std::string_view severity) {
+  const auto at = line.find(severity);
+  if (at == std::string_view::npos) return std::nullopt;
+  std::string_view words = line.substr(at + severity.size());
+  while (words.starts_with(' ')) words.remove_prefix(1);
+  return words;
+}
+
+std::string last_failure_in(std::string_view log) {
+  constexpr auto severities = std::to_array<std::string_view>({"FATAL:", "PANIC:", "ERROR:"});
+  std::string_view failure;
+  std::string_view last;
+  for (const std::string_view line : lines_of(log)) {
+    if (!line.empty()) last = line;
+    for (const std::string_view severity : severities) {
+      if (const auto words = words_after(line, severity)) failure = *words;
+    }
+  }
+  return std::string(failure.empty() ? last : failure);
+}
+
+Error end_of_postmaster(const ReadinessProbe& probe) {
+  const std::string log = read_end_of_log(probe.log_file, probe.log_offset);
+  if (log.find("could not bind") != std::string::npos && log.find("Address already in use") != std::string::npos) {
+    return {ErrorCode::busy, fmt::format("port {} is taken by another program", probe.connect.port),
+            "choose another with --port, or leave the choice to pgtwig"};
+  }
+  const std::string words = last_failure_in(log);
+  return {ErrorCode::postgres_failed,
+          words.empty() ? "PostgreSQL ended while it started, and its log says nothing"
+                        : fmt::format("PostgreSQL would not start: {}", words),
+          fmt::format("its log: {}", probe.log_file.string())};
+}
+
+// One attempt to get in; nullopt when it is too early.
+std::optional<Connection> try_to_enter(const ReadinessProbe& probe, SteadyTime deadline) {
+  ConnectOptions options = probe.connect;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+  options.timeout = std::clamp<std::chrono::milliseconds>(left, 1ms, options.timeout);
+  auto connection = Connection::try_open(options);
+  if (!connection) {
+    if (may_be_tried_again(connection.error())) return std::nullopt;
+    throw Error(ErrorCode::postgres_failed,
+                fmt::format("PostgreSQL started but does not let pgtwig in: {}", connection.error().message),
+                fmt::format("its log: {}", probe.log_file.string()));
+  }
+  if (connection->value("SELECT NOT pg_is_in_recovery()") != "t") return std::nullopt;
+  return std::move(*connection);
+}
+
+}  // namespace
+
+std::string last_failure_in_log(const std::filesystem::path& log_file, std::uint64_t offset) {
+  return last_failure_in(read_end_of_log(log_file, offset));
+}
+
+Connection wait_until_ready(const ProcessHandle& postmaster, const ReadinessProbe& probe) {
+  const SteadyTime deadline = std::chrono::steady_clock::now() + probe.timeout;
+  const UniqueFd data_directory = open_directory(probe.data_directory);
+  while (std::chrono::steady_clock::now() < deadline) {
+    if (says_ready(data_directory.get(), postmaster.pid())) {
+      if (auto connection = try_to_enter(probe, deadline)) return std::move(*connection);
+    }
+    if (postmaster.wait_for_end(pause_between_looks)) throw end_of_postmaster(probe);
+  }
+  throw Error(ErrorCode::timed_out,
+              fmt::format("PostgreSQL is not ready after {} s; it may still be recovering",
+                          std::chrono::duration_cast<std::chrono::seconds>(probe.timeout).count()),
+              fmt::format("its log: {}", probe.log_file.string()));
+}
+
+}  // namespace pgtwig::postgres

@@ -1,0 +1,175 @@
+// See cluster.h: which settings a user may give, and what pgtwig gives by itself.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "base/error.h"
+#include "postgres/cluster.h"
+
+namespace pgtwig::postgres {
+namespace {
+
+constexpr std::string_view pgtwig_sets_it = "pgtwig sets it itself";
+constexpr std::string_view goes_outside = "a branch would touch things outside itself";
+constexpr std::string_view runs_programs = "it runs a program or loads a library";
+constexpr std::string_view is_durability = "it is decided by the branch's durability";
+constexpr std::string_view hides_damage = "it hides or makes damage to the data";
+
+struct Refusal {
+  std::string_view name;
+  std::string_view reason;
+};
+
+// Everything in PostgreSQL 14 to 18 that says who an instance is, names a file or a program outside of the data
+// directory, or trades data for speed.
+constexpr auto refusals = std::to_array<Refusal>({
+    {"port", "pgtwig sets it itself (--port)"},
+    {"listen_addresses", pgtwig_sets_it},
+    {"cluster_name", pgtwig_sets_it},
+    {"data_directory", pgtwig_sets_it},
+    {"config_file", pgtwig_sets_it},
+    {"hba_file", pgtwig_sets_it},
+    {"ident_file", pgtwig_sets_it},
+    {"external_pid_file", pgtwig_sets_it},
+    {"bonjour", pgtwig_sets_it},
+    {"bonjour_name", pgtwig_sets_it},
+    {"event_source", pgtwig_sets_it},
+    {"log_destination", pgtwig_sets_it},
+    {"logging_collector", pgtwig_sets_it},
+    {"log_directory", pgtwig_sets_it},
+    {"log_filename", pgtwig_sets_it},
+    {"log_file_mode", pgtwig_sets_it},
+    {"ssl", pgtwig_sets_it},
+    {"stats_temp_directory", pgtwig_sets_it},
+    {"recovery_init_sync_method", pgtwig_sets_it},
+    {"include", "files are not included through a setting"},
+    {"include_dir", "files are not included through a setting"},
+    {"include_if_exists", "files are not included through a setting"},
+    {"krb_server_keyfile", goes_outside},
+    {"primary_conninfo", goes_outside},
+    {"primary_slot_name", goes_outside},
+    {"promote_trigger_file", goes_outside},
+    {"archive_mode", goes_outside},
+    {"dynamic_library_path", runs_programs},
+    {"extension_control_path", runs_programs},
+    {"extension_destdir", runs_programs},
+    {"jit_provider", runs_programs},
+    {"plperl.on_init", runs_programs},
+    {"plperl.on_plperlu_init", runs_programs},
+    {"fsync", is_durability},
+    {"full_page_writes", is_durability},
+    {"data_sync_retry", hides_damage},
+    {"ignore_checksum_failure", hides_damage},
+    {"ignore_invalid_pages", hides_damage},
+    {"ignore_system_indexes", hides_damage},
+    {"zero_damaged_pages", hides_damage},
+});
+
+struct RefusedPart {
+  std::string_view text;
+  std::string_view reason;
+};
+constexpr auto refused_prefixes = std::to_array<RefusedPart>({
+    {"ssl_", pgtwig_sets_it},
+    {"syslog_", pgtwig_sets_it},
+    {"unix_socket_", pgtwig_sets_it},
+    {"recovery_target", "points in time are chosen when a branch is made"},
+    {"archive_", goes_outside},
+});
+constexpr auto refused_parts = std::to_array<RefusedPart>({
+    {"_command", runs_programs},
+    {"_library", runs_programs},
+    {"_libraries", runs_programs},
+});
+
+// Libraries that are only of use when the server loads them first, and that open no door.
+constexpr auto preloadable = std::to_array<std::string_view>(
+    {"auth_delay", "auto_explain", "passwordcheck", "pg_cron", "pg_hint_plan", "pg_partman_bgw", "pg_prewarm",
+     "pg_qualstats", "pg_stat_kcache", "pg_stat_statements", "pg_wait_sampling", "pgaudit", "timescaledb", "vector"});
+
+std::string lower_case(std::string text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return text;
+}
+
+// name, or extension.name: letters, digits, '_', not beginning with a digit.
+bool is_well_formed(std::string_view name) {
+  char before = '.';
+  for (const char c : name) {
+    const bool is_letter = (c >= 'a' && c <= 'z') || c == '_';
+    const bool is_digit = c >= '0' && c <= '9';
+    if (!is_letter && !is_digit && c != '.') return false;
+    if (before == '.' && !is_letter) return false;
+    before = c;
+  }
+  return !name.empty() && before != '.';
+}
+
+void refuse(std::string_view name, std::string_view reason) {
+  throw Error(ErrorCode::not_allowed, fmt::format("the setting {} cannot be given: {}", name, reason));
+}
+
+// The value of shared_preload_libraries and its like: names separated by commas, each perhaps in quotes.
+void check_preload_list(const std::string& name, std::string_view list) {
+  while (!list.empty()) {
+    const auto comma = std::min(list.find(','), list.size());
+    std::string_view library = list.substr(0, comma);
+    while (!library.empty() && (library.front() == ' ' || library.front() == '"')) library.remove_prefix(1);
+    while (!library.empty() && (library.back() == ' ' || library.back() == '"')) library.remove_suffix(1);
+    if (!library.empty() && std::ranges::find(preloadable, library) == preloadable.end()) {
+      throw Error(ErrorCode::not_allowed, fmt::format("{} cannot name the library '{}'", name, library),
+                  fmt::format("libraries that can be preloaded: {}", fmt::join(preloadable, ", ")));
+    }
+    list.remove_prefix(std::min(comma + 1, list.size()));
+  }
+}
+
+}  // namespace
+
+void check_user_setting(const std::string& given_name, const std::string& value) {
+  const std::string name = lower_case(given_name);
+  if (!is_well_formed(name)) {
+    throw Error(ErrorCode::invalid_argument, fmt::format("'{}' is not the name of a PostgreSQL setting", given_name),
+                "write --set name=value, for example --set work_mem=64MB");
+  }
+  if (value.find_first_of(std::string_view("\n\r\0", 3)) != std::string::npos) {
+    throw Error(ErrorCode::invalid_argument, fmt::format("the value of {} must be one line", name));
+  }
+  if (name.ends_with("_preload_libraries")) return check_preload_list(name, value);
+  for (const Refusal& refusal : refusals) {
+    if (refusal.name == name) refuse(name, refusal.reason);
+  }
+  for (const RefusedPart& prefix : refused_prefixes) {
+    if (name.starts_with(prefix.text)) refuse(name, prefix.reason);
+  }
+  for (const RefusedPart& part : refused_parts) {
+    if (name.ends_with(part.text)) refuse(name, part.reason);
+  }
+}
+
+SettingList default_settings(int pg_major, bool copy_on_write) {
+  // Many branches share a machine, and most of them change little.
+  SettingList settings = {{"autovacuum_naptime", "5min"}};
+  if (copy_on_write) {
+    // New blocks are made at each write anyway: filling and reusing segments only doubles the work and the space.
+    settings.emplace_back("wal_recycle", "off");
+    settings.emplace_back("wal_init_zero", "off");
+    // Each page that vacuum rewrites is a page no longer shared with the parent.
+    settings.emplace_back("autovacuum_vacuum_scale_factor", "0.4");
+    settings.emplace_back("autovacuum_vacuum_insert_scale_factor", "0.8");
+  }
+  if (pg_major >= 15) settings.emplace_back("log_checkpoints", "off");
+  return settings;
+}
+
+SettingList recovery_sync_overrides(int pg_major, bool whole_file_system) {
+  constexpr int first_with_setting = 14;
+  if (pg_major < first_with_setting) return {};
+  return {{"recovery_init_sync_method", whole_file_system ? "syncfs" : "fsync"}};
+}
+
+}  // namespace pgtwig::postgres

@@ -1,0 +1,100 @@
+// See data_directory_servers.h.
+#include "runtime/native/data_directory_servers.h"
+
+#include <dirent.h>
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "base/fs.h"
+#include "runtime/native/process_facts.h"
+
+namespace pgtwig::runtime {
+namespace {
+
+using namespace std::chrono_literals;
+
+// How long a child may take to notice that its postmaster is dead before it is killed. Idle ones need a millisecond.
+constexpr auto orphan_grace = 1s;
+// How long a process may look like a postmaster before it is taken for one: a child just forked has the postmaster's
+// title until it sets its own.
+constexpr auto title_grace = 250ms;
+constexpr auto pause_between_looks = 2ms;
+
+std::vector<pid_t> all_processes() {
+  std::vector<pid_t> pids;
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir("/proc"), ::closedir);
+  if (!directory) throw system_error(errno, "cannot read /proc");
+  while (const dirent* entry = ::readdir(directory.get())) {
+    const std::string_view name = entry->d_name;
+    pid_t pid = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
+    if (error == std::errc{} && end == name.data() + name.size()) pids.push_back(pid);
+  }
+  return pids;
+}
+
+bool is_server_in(pid_t pid, const std::filesystem::path& data_directory) {
+  if (!works_in_directory(pid, data_directory)) return false;
+  const auto executable = process_executable(pid);
+  return executable && executable->filename() == "postgres";
+}
+
+// A postmaster's title is its command line; each of its children sets "postgres: <what it is>".
+bool has_title_of_child(pid_t pid) {
+  try {
+    return read_file_if_exists(fmt::format("/proc/{}/cmdline", pid)).value_or("").starts_with("postgres: ");
+  } catch (const Error&) {
+    return true;  // it just ended
+  }
+}
+
+}  // namespace
+
+std::vector<ServerProcess> find_servers_in(const std::filesystem::path& data_directory) {
+  std::vector<ServerProcess> servers;
+  if (!std::filesystem::exists(data_directory)) return servers;
+  for (const pid_t pid : all_processes()) {
+    if (!is_server_in(pid, data_directory)) continue;
+    auto handle = ProcessHandle::open(pid);
+    // Looked at again: the number may have changed hands before it was held.
+    if (!handle || !is_server_in(pid, data_directory)) continue;
+    servers.push_back({.handle = std::move(*handle), .is_child = has_title_of_child(pid)});
+  }
+  return servers;
+}
+
+void end_orphans_in(const std::filesystem::path& data_directory, uid_t user,
+                    std::chrono::steady_clock::time_point deadline) {
+  const auto begin = std::chrono::steady_clock::now();
+  while (true) {
+    const std::vector<ServerProcess> servers = find_servers_in(data_directory);
+    if (servers.empty()) return;
+    const auto now = std::chrono::steady_clock::now();
+    const auto postmaster = std::ranges::find_if(servers, [](const ServerProcess& one) { return !one.is_child; });
+    if (postmaster != servers.end() && now - begin > title_grace) {
+      throw Error(ErrorCode::conflict,
+                  fmt::format("a PostgreSQL server that pgtwig did not start (pid {}) runs in {}",
+                              postmaster->handle.pid(), data_directory.string()),
+                  fmt::format("stop it first: kill -INT {}", postmaster->handle.pid()));
+    }
+    if (now > deadline) {
+      throw Error(ErrorCode::timed_out, fmt::format("{} processes of a PostgreSQL that ended still run in {}",
+                                                    servers.size(), data_directory.string()));
+    }
+    if (postmaster == servers.end() && now - begin > orphan_grace) {
+      for (const ServerProcess& orphan : servers) {
+        if (process_user(orphan.handle.pid()) == user) orphan.handle.send_signal(SIGKILL);
+      }
+    }
+    std::this_thread::sleep_for(pause_between_looks);
+  }
+}
+
+}  // namespace pgtwig::runtime

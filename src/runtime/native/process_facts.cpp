@@ -1,0 +1,59 @@
+// See process_facts.h.
+#include "runtime/native/process_facts.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <charconv>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "base/error.h"
+#include "base/fs.h"
+
+namespace pgtwig::runtime {
+namespace {
+
+// procfs answers ESRCH for a process that ends while its file is read.
+std::string read_process_file(pid_t pid, std::string_view name) {
+  try {
+    return read_file_if_exists(fmt::format("/proc/{}/{}", pid, name)).value_or("");
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+}  // namespace
+
+std::optional<std::filesystem::path> process_executable(pid_t pid) {
+  std::error_code error;
+  std::string target = std::filesystem::read_symlink(fmt::format("/proc/{}/exe", pid), error).string();
+  if (error) return std::nullopt;
+  // An upgrade of the package replaces the file under a running server.
+  constexpr std::string_view replaced = " (deleted)";
+  if (target.ends_with(replaced)) target.resize(target.size() - replaced.size());
+  return target;
+}
+
+std::optional<uid_t> process_user(pid_t pid) {
+  const std::string status = read_process_file(pid, "status");
+  constexpr std::string_view key = "\nUid:\t";  // real, effective, saved, file system
+  const auto start = status.find(key);
+  if (start == std::string::npos) return std::nullopt;
+  const auto effective = status.find('\t', start + key.size());
+  if (effective == std::string::npos) return std::nullopt;
+  uid_t uid = 0;
+  const auto [end, error] = std::from_chars(status.data() + effective + 1, status.data() + status.size(), uid);
+  if (error != std::errc{}) return std::nullopt;
+  return uid;
+}
+
+bool works_in_directory(pid_t pid, const std::filesystem::path& directory) {
+  struct stat expected {};
+  struct stat actual {};
+  return ::stat(directory.c_str(), &expected) == 0 && ::stat(fmt::format("/proc/{}/cwd", pid).c_str(), &actual) == 0 &&
+         expected.st_dev == actual.st_dev && expected.st_ino == actual.st_ino;
+}
+
+}  // namespace pgtwig::runtime

@@ -1,0 +1,18 @@
+// What /proc says of a process. Used by native_runtime.cpp and data_directory_servers.cpp.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <optional>
+
+namespace pgtwig::runtime {
+
+// Of a process that ended, or of another user: nullopt.
+std::optional<std::filesystem::path> process_executable(pid_t pid);  // without the mark of a replaced file
+std::optional<uid_t> process_user(pid_t pid);                        // effective
+
+// Whether `directory` is the working directory of the process, by device and inode.
+bool works_in_directory(pid_t pid, const std::filesystem::path& directory);
+
+}  // namespace pgtwig::runtime
