@@ -1,0 +1,232 @@
+"""The daemon dies, or a step fails, at every point of every operation: the operation is then done or undone, no data is lost,
+no other instance was touched, and nothing is left over.
+
+The points of an operation are learned from a run that writes them down (PGTWIG_FAULT_LOG), so a new point is tested
+as soon as it exists.
+"""
+
+import collections
+from dataclasses import dataclass
+from typing import Callable
+
+from harness.case import SystemTest
+from harness.installation import Installation, Result, eventually
+
+
+@dataclass
+class Operation:
+    command: list[str]
+    # Brings the installation into the state from which the operation is tried, whatever the last trial left.
+    prepare: Callable[[Installation], None]
+    # Branches whose processes the operation has no business with.
+    bystanders: tuple[str, ...] = ("demo/main",)
+
+
+def ensure_branch(pgtwig: Installation, name: str, *options: str) -> None:
+    pgtwig.pgtwig("branch", "create", name, "--if-not-exists", *options)
+
+
+def mark(pgtwig: Installation, name: str) -> None:
+    """A row of the branch's own, once."""
+    pgtwig.sql(name, f"INSERT INTO marks SELECT '{name}' WHERE NOT EXISTS (SELECT FROM marks WHERE mark = '{name}')")
+
+
+class EveryPoint(SystemTest):
+    file_system = "btrfs"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.run_pgtwig("project", "create", "demo")
+        self.sql("demo/main", "CREATE TABLE marks (mark text); INSERT INTO marks VALUES ('demo/main')")
+
+    # What the world looks like --------------------------------------------------------------------------------------
+
+    def world(self) -> dict:
+        """Everything that a user could tell apart: names, parents, states, ports, and what is in the tables."""
+        world = {}
+        for name, branch in self.pgtwig.branches().items():
+            marks = None
+            if branch["state"] == "running":
+                marks = self.sql(name, "SELECT string_agg(mark, ',' ORDER BY mark) FROM marks") if name.startswith("demo/") else ""
+            world[name] = (branch["parent"], branch["state"], branch["port"], branch["durability"], marks)
+        return world
+
+    def pids(self, names: tuple[str, ...]) -> dict[str, int]:
+        branches = self.pgtwig.branches()
+        return {name: branches[name]["pid"] for name in names}
+
+    def settle(self) -> None:
+        self.pgtwig.assert_nothing_leaked()
+
+    # One operation, every point -------------------------------------------------------------------------------------
+
+    def restart_daemon(self, environment: dict[str, str] | None = None) -> None:
+        if self.pgtwig.daemon_pid():
+            self.run_pgtwig("daemon", "stop")
+            eventually(lambda: self.pgtwig.daemon_pid() is None, "the daemon ended", 20)
+        self.pgtwig.start_daemon(environment)
+
+    def passages(self) -> collections.Counter:
+        log = self.pgtwig.base.path / "points"
+        return collections.Counter(log.read_text().split() if log.exists() else [])
+
+    def learn(self, operation: Operation) -> list[str]:
+        """The operation's points as PGTWIG_FAULT names them: NAME:N where a daemon's start passes some, too."""
+        operation.prepare(self.pgtwig)
+        self.settle()
+        self.restart_daemon({"PGTWIG_FAULT_LOG": str(self.pgtwig.base.path / "points")})
+        self.settle()
+        before = self.passages()
+        self.run_pgtwig(*operation.command)
+        self.settle()
+        after = self.passages()
+        self.restart_daemon()
+        return [f"{name}:{number}" for name in after for number in range(before[name] + 1, after[name] + 1)]
+
+    def try_everywhere(self, operation: Operation, how: str) -> None:
+        points = self.learn(operation)
+        self.assertTrue(points, "the operation passes no fault point")
+        done = self.world()
+        operation.prepare(self.pgtwig)
+        self.settle()
+        undone = self.world()
+        self.assertNotEqual(done, undone, "the operation's effect can't be seen")
+        for point in points:
+            with self.subTest(point=point, how=how):
+                operation.prepare(self.pgtwig)
+                self.settle()
+                self.assertEqual(self.world(), undone)
+                pids = self.pids(operation.bystanders)
+                self.restart_daemon({"PGTWIG_FAULT": f"{point}={how}"})
+                result = self.run_pgtwig(*operation.command, expect=None)
+                self.judge(result, how, done, undone)
+                self.assertEqual(self.pids(operation.bystanders), pids, "a bystander was restarted")
+
+    def judge(self, result: Result, how: str, done: dict, undone: dict) -> None:
+        self.assertIn(result.status, (0, 2), f"{result}")
+        if result.status != 0:
+            self.assertIn("hint: ", result.err, f"no hint in {result}")
+        if how == "fail":
+            # The daemon lives, so it has to be right at once; what it could not remove, its successor does.
+            self.assertEqual(self.world(), done if result.status == 0 else undone, f"after {result}")
+        self.restart_daemon()
+        seen = None
+
+        def is_done_or_undone() -> bool:
+            nonlocal seen
+            seen = self.world()
+            return seen in (done, undone)
+
+        try:
+            eventually(is_done_or_undone, "done or undone", 30)
+        except AssertionError:
+            self.fail(f"neither done nor undone:\n  is     {seen}\n  done   {done}\n  undone {undone}\nafter {result}")
+        if result.status == 0:
+            self.assertEqual(seen, done, "the caller was told it is done")
+        self.settle()
+
+    # The operations -------------------------------------------------------------------------------------------------
+
+    def create(self) -> Operation:
+        port = str(self.pgtwig.ports.first + 50)
+        return Operation(["branch", "create", "demo/new", "--port", port],
+                         lambda pgtwig: pgtwig.pgtwig("branch", "delete", "demo/new", "--if-exists"))
+
+    def reset(self) -> Operation:
+        def prepare(pgtwig: Installation) -> None:
+            ensure_branch(pgtwig, "demo/dev")
+            mark(pgtwig, "demo/dev")
+
+        return Operation(["branch", "reset", "demo/dev"], prepare)
+
+    def delete(self) -> Operation:
+        port = str(self.pgtwig.ports.first + 51)
+        return Operation(["branch", "delete", "demo/old"], lambda pgtwig: ensure_branch(pgtwig, "demo/old", "--port", port))
+
+    def cascade(self) -> Operation:
+        first = self.pgtwig.ports.first + 60
+
+        def prepare(pgtwig: Installation) -> None:
+            ensure_branch(pgtwig, "demo/sibling", "--port", str(first))
+            ensure_branch(pgtwig, "demo/a", "--port", str(first + 1))
+            ensure_branch(pgtwig, "demo/b", "--from", "demo/a", "--port", str(first + 2))
+            ensure_branch(pgtwig, "demo/c", "--from", "demo/b", "--port", str(first + 3), "--no-start")
+            pgtwig.pgtwig("stop", "demo/c")
+
+        return Operation(["branch", "delete", "demo/a", "--cascade"], prepare, ("demo/main", "demo/sibling"))
+
+    def rename(self) -> Operation:
+        def prepare(pgtwig: Installation) -> None:
+            if "demo/renamed" in pgtwig.branches():
+                pgtwig.pgtwig("branch", "rename", "demo/renamed", "dev")
+            ensure_branch(pgtwig, "demo/dev")
+
+        return Operation(["branch", "rename", "demo/dev", "renamed"], prepare)
+
+    def stop(self) -> Operation:
+        def prepare(pgtwig: Installation) -> None:
+            ensure_branch(pgtwig, "demo/dev")
+            pgtwig.pgtwig("start", "demo/dev")
+
+        return Operation(["stop", "demo/dev"], prepare)
+
+    def start(self) -> Operation:
+        def prepare(pgtwig: Installation) -> None:
+            ensure_branch(pgtwig, "demo/dev")
+            pgtwig.pgtwig("stop", "demo/dev")
+
+        return Operation(["start", "demo/dev"], prepare)
+
+    def project_create(self) -> Operation:
+        port = str(self.pgtwig.ports.first + 52)
+        return Operation(["project", "create", "second", "--port", port],
+                         lambda pgtwig: pgtwig.pgtwig("project", "delete", "second", "--force", "--if-exists"))
+
+    def project_delete(self) -> Operation:
+        first = self.pgtwig.ports.first + 70
+
+        def prepare(pgtwig: Installation) -> None:
+            if "second/main" not in pgtwig.branches():
+                pgtwig.pgtwig("project", "create", "second", "--port", str(first))
+            ensure_branch(pgtwig, "second/dev", "--port", str(first + 1))
+
+        return Operation(["project", "delete", "second", "--force"], prepare)
+
+    def test_create_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.create(), "kill")
+
+    def test_create_is_done_or_undone_when_a_step_fails(self) -> None:
+        self.try_everywhere(self.create(), "fail")
+
+    def test_reset_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.reset(), "kill")
+
+    def test_reset_is_done_or_undone_when_a_step_fails(self) -> None:
+        self.try_everywhere(self.reset(), "fail")
+
+    def test_delete_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.delete(), "kill")
+
+    def test_delete_is_done_or_undone_when_a_step_fails(self) -> None:
+        self.try_everywhere(self.delete(), "fail")
+
+    def test_cascade_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.cascade(), "kill")
+
+    def test_rename_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.rename(), "kill")
+
+    def test_stop_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.stop(), "kill")
+
+    def test_start_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.start(), "kill")
+
+    def test_project_create_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.project_create(), "kill")
+
+    def test_project_create_is_done_or_undone_when_a_step_fails(self) -> None:
+        self.try_everywhere(self.project_create(), "fail")
+
+    def test_project_delete_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.project_delete(), "kill")

@@ -1,0 +1,145 @@
+"""The daemon comes when it is needed, is alone on its root, and its death is nobody else's."""
+
+import os
+import signal
+import subprocess
+
+from harness import machine
+from harness.case import SystemTest
+from harness.installation import eventually, postgres_programs
+
+
+class Daemon(SystemTest):
+    def test_two_callers_start_one_daemon(self) -> None:
+        callers = [self.pgtwig.start("project", "list", "-o", "json") for _ in range(6)]
+        for caller in callers:
+            _, said = caller.communicate(timeout=60)
+            self.assertEqual(caller.returncode, 0, said)
+        daemons = [one for one in machine.processes_of(self.pgtwig.base.path) if "daemon" in one.command]
+        self.assertEqual([one.pid for one in daemons], [self.pgtwig.daemon_pid()])
+
+    def test_a_second_daemon_on_one_root_is_refused(self) -> None:
+        self.pgtwig.start_daemon()
+        first = self.pgtwig.daemon_pid()
+        refused = self.run_pgtwig("daemon", "run", expect=5, timeout=30)
+        self.assertIn("hint: ", refused.err)
+        self.assertEqual(self.pgtwig.daemon_pid(), first)
+        self.assertTrue(self.pgtwig.answers())
+
+    def test_two_installations_never_meet(self) -> None:
+        other = self.install()
+        self.run_pgtwig("project", "create", "demo")
+        other.pgtwig("project", "create", "demo")
+        other.pgtwig("branch", "create", "demo/theirs")
+        self.assertEqual(set(self.pgtwig.branches()), {"demo/main"})
+        self.run_pgtwig("daemon", "stop", "--stop-all")
+        self.assertEqual(other.sql("demo/theirs", "SELECT 1"), "1")
+        other.assert_nothing_leaked()
+
+    def test_kill_9_during_pgbench_on_three_branches_is_noticed_by_no_client(self) -> None:
+        self.run_pgtwig("project", "create", "demo")
+        pgbench = str(postgres_programs() / "pgbench")
+        subprocess.run([pgbench, "-iq", "-s", "2", self.pgtwig.url("demo/main")], check=True, capture_output=True)
+        names = ["demo/main", "demo/a", "demo/b"]
+        for name in names[1:]:
+            self.run_pgtwig("branch", "create", name)
+        before = {name: branch["pid"] for name, branch in self.pgtwig.branches().items()}
+        # Rate-limited, so that two cores are not simply full.
+        loads = [subprocess.Popen([pgbench, "-n", "-c", "4", "-R", "100", "-T", "8", self.pgtwig.url(name)], text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE) for name in names]
+        eventually(lambda: all(int(self.sql(name, "SELECT count(*) FROM pgbench_history")) > 50 for name in names),
+                   "the load is on", 30)
+        self.pgtwig.kill_daemon()
+        self.assertTrue(all(load.poll() is None for load in loads), "the load ended too early to show anything")
+        after = {name: branch["pid"] for name, branch in self.pgtwig.branches().items()}
+        self.assertEqual(after, before)
+        for load in loads:
+            out, err = load.communicate(timeout=60)
+            self.assertEqual(load.returncode, 0, err)
+            self.assertIn("number of failed transactions: 0 (0.000%)", out)
+            self.assertNotIn("error", err)
+        for name in names:
+            self.assertEqual(self.sql(name, "SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(delta) FROM "
+                                            "pgbench_history)"), "t")
+        self.pgtwig.assert_nothing_leaked()
+
+    def test_a_killed_postmaster_is_shown_and_can_be_started_again(self) -> None:
+        self.run_pgtwig("project", "create", "demo")
+        self.run_pgtwig("branch", "create", "demo/dev")
+        self.sql("demo/dev", "CREATE TABLE t AS SELECT 1 AS n")
+        branch = self.pgtwig.branches()["demo/dev"]
+        os.kill(branch["pid"], signal.SIGKILL)
+        eventually(lambda: self.pgtwig.branches()["demo/dev"]["state"] != "running", "the death is shown", 10)
+        self.assertEqual(self.pgtwig.branches()["demo/dev"]["state"], "failed")
+        self.assertEqual(self.pgtwig.branches()["demo/main"]["state"], "running")
+        eventually(lambda: self.run_pgtwig("start", "demo/dev", expect=None).status == 0, "it starts again", 30)
+        after = self.pgtwig.branches()["demo/dev"]
+        self.assertEqual((after["state"], after["port"]), ("running", branch["port"]))
+        self.assertEqual(self.sql("demo/dev", "SELECT n FROM t"), "1")
+        self.pgtwig.assert_nothing_leaked()
+
+    def test_after_the_machine_was_down_running_branches_return_on_their_ports(self) -> None:
+        self.run_pgtwig("project", "create", "demo")
+        for name in ("demo/a", "demo/b", "demo/stopped"):
+            self.run_pgtwig("branch", "create", name)
+        self.run_pgtwig("stop", "demo/stopped")
+        self.sql("demo/a", "CREATE TABLE t AS SELECT 7 AS n")
+        ports = {name: branch["port"] for name, branch in self.pgtwig.branches().items()}
+        # What a power failure leaves of processes and run files; what it does to unwritten blocks is the file system's.
+        for one in machine.processes_of(self.pgtwig.base.path):
+            one.signal(signal.SIGKILL)
+        eventually(lambda: not machine.processes_of(self.pgtwig.base.path), "everything is dead", 20)
+        self.pgtwig.file_system.unmount()
+        self.pgtwig.file_system.mount()
+        states = {"demo/main": "running", "demo/a": "running", "demo/b": "running", "demo/stopped": "stopped"}
+        eventually(lambda: {name: branch["state"] for name, branch in self.pgtwig.branches().items()} == states,
+                   "what ran runs, what was stopped is stopped", 60)
+        self.assertEqual({name: branch["port"] for name, branch in self.pgtwig.branches().items()}, ports)
+        self.assertEqual(self.sql("demo/a", "SELECT n FROM t"), "7")
+        self.pgtwig.assert_nothing_leaked()
+
+    def test_a_stale_pid_file_and_socket_are_in_nobodys_way(self) -> None:
+        self.run_pgtwig("project", "create", "demo")
+        self.pgtwig.kill_daemon()
+        bystander = subprocess.Popen(["sleep", "300"])
+        try:
+            (self.pgtwig.root / "run/daemon.pid").write_text(f"{bystander.pid}\n")
+            self.assertEqual(list(self.pgtwig.branches()), ["demo/main"])
+            self.run_pgtwig("daemon", "stop")
+            self.assertIsNone(bystander.poll(), "a process that took the number was ended")
+        finally:
+            bystander.kill()
+            bystander.wait()
+
+    def test_an_instance_that_only_looks_like_ours_is_not_adopted(self) -> None:
+        self.run_pgtwig("project", "create", "demo")
+        pid = self.pgtwig.branches()["demo/main"]["pid"]
+        self.pgtwig.kill_daemon()
+        os.kill(pid, signal.SIGQUIT)
+        eventually(lambda: machine.process(pid) is None, "the postmaster ended", 20)
+        bystander = subprocess.Popen(["sleep", "300"])
+        try:
+            # The number was given to somebody else; the data directory's pid file still names it.
+            data = next(self.pgtwig.root.rglob("PG_VERSION")).parent
+            lines = [str(bystander.pid), str(data), "1", "1", "", "127.0.0.1", "", "ready"]
+            (data / "postmaster.pid").write_text("\n".join(lines) + "\n")
+            eventually(lambda: self.pgtwig.branches()["demo/main"]["state"] == "running", "it was started again", 30)
+            self.assertNotEqual(self.pgtwig.branches()["demo/main"]["pid"], bystander.pid)
+            self.run_pgtwig("stop", "demo/main")
+            self.assertIsNone(bystander.poll(), "a process that took the number was ended")
+        finally:
+            bystander.kill()
+            bystander.wait()
+
+
+class OrdinaryUsersDaemon(SystemTest):
+    file_system = "host"
+    user = "ordinary"
+
+    def test_an_ordinary_users_instances_outlive_their_daemon(self) -> None:
+        self.run_pgtwig("project", "create", "demo")
+        self.run_pgtwig("branch", "create", "demo/dev")
+        pids = {name: branch["pid"] for name, branch in self.pgtwig.branches().items()}
+        self.pgtwig.kill_daemon()
+        self.assertEqual({name: branch["pid"] for name, branch in self.pgtwig.branches().items()}, pids)
+        self.pgtwig.assert_nothing_leaked()
