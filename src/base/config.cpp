@@ -257,6 +257,12 @@ Problem apply_node(Config& config, const std::string& key, const toml::node& nod
   return known->set(config, *values);
 }
 
+void check_ports(const Config& config, const std::filesystem::path& file) {
+  if (config.ports.first <= config.ports.last) return;
+  throw Error(ErrorCode::invalid_argument, fmt::format("{}: ports.first ({}) is greater than ports.last ({})",
+                                                       file.string(), config.ports.first, config.ports.last));
+}
+
 Config read_config(const std::string& text, const std::filesystem::path& file) {
   Config config;
   for (const Key& key : keys()) config.origins[std::string(key.name)] = "default";
@@ -269,10 +275,7 @@ Config read_config(const std::string& text, const std::filesystem::path& file) {
     }
     config.origins[key] = "file";
   });
-  if (config.ports.first > config.ports.last) {
-    throw Error(ErrorCode::invalid_argument, fmt::format("{}: ports.first ({}) is greater than ports.last ({})",
-                                                         file.string(), config.ports.first, config.ports.last));
-  }
+  check_ports(config, file);
   return config;
 }
 
@@ -309,16 +312,14 @@ struct Change {
   std::string section;  // "ports"; empty for a key outside of any
   std::string name;     // "first"
   std::string literal;  // the value as TOML
-  std::string shown;    // the value as config_value() gives it back
 };
 
-// Checks the value by itself, and puts it in TOML.
-Change make_change(const std::string& key, const std::string& value) {
-  Config scratch;
+// Sets the value in `config`, which checks it, and puts it in TOML.
+Change make_change(Config& config, const std::string& key, const std::string& value) {
   Problem problem;
   Change change;
   if (auto setting = setting_name(key)) {
-    problem = set_setting(scratch, *setting, value);
+    problem = set_setting(config, *setting, value);
     change.section = kSettings;
     change.name = *setting;
     change.literal = toml_string(value);
@@ -326,7 +327,7 @@ Change make_change(const std::string& key, const std::string& value) {
     const Key* known = find_key(key);
     if (!known) throw unknown_key(key, "");
     const Values values = known->kind == Kind::list ? split_list(value) : Values{value};
-    problem = known->set(scratch, values);
+    problem = known->set(config, values);
     const std::size_t dot = key.rfind('.');
     if (dot != key.npos) change.section = key.substr(0, dot);
     change.name = key.substr(dot + 1);
@@ -336,7 +337,6 @@ Change make_change(const std::string& key, const std::string& value) {
     if (known->kind == Kind::list) change.literal = "[" + change.literal + "]";
   }
   if (problem) throw Error(ErrorCode::invalid_argument, fmt::format("{}: {}", key, *problem));
-  change.shown = config_value(scratch, key);
   return change;
 }
 
@@ -401,7 +401,9 @@ std::vector<std::string> edited_texts(const std::string& text, const toml::table
   }
   texts.push_back(text + (text.empty() || text.ends_with('\n') ? "" : "\n") + (text.empty() ? "" : "\n") +
                   fmt::format("[{}]\n{}\n", change.section, line));
-  texts.push_back(with_line_after(text, last_line_outside, change.section + "." + line));
+  // The section exists without a line of its own: "ports.first = 6500".
+  texts.push_back(
+      with_line_after(text, std::max(last_line_outside, last_line_of_section), change.section + "." + line));
   return texts;
 }
 
@@ -452,12 +454,14 @@ std::string config_value(const Config& config, const std::string& key) {
 }
 
 void set_config_value(const std::filesystem::path& file, const std::string& key, const std::string& value) {
-  const Change change = make_change(key, value);
   // A link to the real file stays one.
   const std::filesystem::path target = std::filesystem::weakly_canonical(file);
   const std::string text = read_file_if_exists(target).value_or("");
-  auto wanted = said_by(read_config(text, file));
-  wanted[key] = "file " + change.shown;
+  Config config = read_config(text, file);
+  const Change change = make_change(config, key, value);
+  check_ports(config, file);
+  config.origins[key] = "file";
+  const auto wanted = said_by(config);
   for (const std::string& edited : edited_texts(text, parse_toml(text, file), key, change)) {
     try {
       if (said_by(read_config(edited, file)) != wanted) continue;

@@ -254,8 +254,8 @@ std::vector<std::string> nearest_names(std::string_view text, const std::vector<
   for (const std::string& candidate : candidates) {
     if (candidate.empty() || candidate.size() > kLongestComparedName) continue;
     const std::size_t distance = edit_distance(text, candidate);
-    // A third of the letters wrong is still a slip; and the beginning of a name means that name.
-    const bool is_near = distance <= std::max<std::size_t>(1, std::max(text.size(), candidate.size()) / 3);
+    // About a third of the letters wrong is still a slip; and the beginning of a name means that name.
+    const bool is_near = distance <= std::max<std::size_t>(1, (std::max(text.size(), candidate.size()) + 1) / 3);
     if (is_near || (text.size() >= 2 && candidate.starts_with(text))) matches.push_back({distance, &candidate});
   }
   std::ranges::stable_sort(matches, {}, &Match::distance);

@@ -26,11 +26,11 @@ struct OsUser {
 
 struct Command {
   std::vector<std::string> argv;  // argv[0] is found on PATH
-  std::optional<OsUser> user;     // dropped to, with its supplementary groups; needs root when it is not the caller
-  std::map<std::string, std::string> environment;  // added to, or replacing, the inherited one
-  std::string input;                               // what it reads on stdin
-  int input_fd = -1;                               // or this descriptor as its stdin
-  std::chrono::milliseconds timeout{60'000};       // then it is killed, and Error timed_out is thrown
+  std::optional<OsUser> user{};   // dropped to, with its supplementary groups; needs root when it is not the caller
+  std::map<std::string, std::string> environment{};  // added to, or replacing, the inherited one
+  std::string input{};                               // what it reads on stdin
+  int input_fd = -1;                                 // or this descriptor as its stdin
+  std::chrono::milliseconds timeout{60'000};         // then it is killed, and Error timed_out is thrown
   std::filesystem::path directory = "/";
   std::size_t output_limit = 8u << 20;  // the rest of either stream is read and dropped
 };
