@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,7 @@ class Instances;
 class Operations;
 class Sweeper;
 class SizeMeter;
+class Housekeeping;
 
 // The concrete parts that an engine is made of; tests put in others.
 struct EngineParts {
@@ -55,7 +57,8 @@ class Engine {
   const OsUser& instance_user() const { return parts_.instance_user; }
   catalog::Catalog& catalog() { return *parts_.catalog; }
   runtime::InstanceRuntime& runtime() { return *parts_.runtime; }
-  std::vector<postgres::Installation> installations() { return parts_.find_installations(); }
+  // Looked for again when the last look is a second old: they come and go with packages.
+  std::vector<postgres::Installation> installations();
   std::unique_ptr<storage::VolumeDriver> open_driver(std::string_view driver, const std::filesystem::path& directory) {
     return parts_.open_driver(driver, directory);
   }
@@ -69,10 +72,14 @@ class Engine {
   Operations& operations() { return *operations_; }
   Sweeper& sweeper() { return *sweeper_; }
   SizeMeter& sizes() { return *sizes_; }
+  Housekeeping& housekeeping() { return *housekeeping_; }
 
  private:
   EngineParts parts_;
   TimePoint opened_at_;
+  std::mutex installations_mutex_;
+  std::vector<postgres::Installation> installations_;
+  std::chrono::steady_clock::time_point installations_found_at_;
   NamedLocks locks_;
   std::unique_ptr<EventBus> events_;
   std::unique_ptr<Pools> pools_;
@@ -81,6 +88,7 @@ class Engine {
   std::unique_ptr<Operations> operations_;
   std::unique_ptr<Sweeper> sweeper_;
   std::unique_ptr<SizeMeter> sizes_;
+  std::unique_ptr<Housekeeping> housekeeping_;
 };
 
 }  // namespace pgtwig::engine

@@ -247,6 +247,13 @@ int Connection::backend_pid() const {
   return ::PQbackendPID(connection_.get());
 }
 
+std::string Connection::scram_verifier(const std::string& role, const std::string& password) {
+  const std::unique_ptr<char, decltype(&PQfreemem)> verifier(
+      PQencryptPasswordConn(connection_.get(), password.c_str(), role.c_str(), "scram-sha-256"), &PQfreemem);
+  if (!verifier) throw Error(ErrorCode::postgres_failed, "cannot compute a SCRAM verifier of the password");
+  return verifier.get();
+}
+
 std::string quote_literal(const std::string& text) {
   // E'' is safe whatever standard_conforming_strings says.
   std::string quoted = text.find('\\') == std::string::npos ? "'" : "E'";

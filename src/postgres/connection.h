@@ -53,6 +53,9 @@ class Connection {
   // Whether the other end still answers, without a round trip when it is plainly dead.
   bool is_usable();
   int server_version() const;  // 150018
+  // What ALTER ROLE takes instead of the password itself, which then reaches neither the server's log nor its
+  // statistics.
+  std::string scram_verifier(const std::string& role, const std::string& password);
   int backend_pid() const;
 
  private:

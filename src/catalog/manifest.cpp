@@ -1,0 +1,195 @@
+#include "catalog/manifest.h"
+
+#include <boost/json.hpp>
+#include <stdexcept>
+
+namespace pgtwig::catalog {
+namespace {
+
+namespace json = boost::json;
+
+constexpr int manifest_format = 1;
+
+json::object settings_to_json(const Settings& settings) {
+  json::object object;
+  for (const auto& [name, value] : settings) object[name] = value;
+  return object;
+}
+
+json::array list_to_json(const std::vector<std::string>& list) {
+  json::array array;
+  for (const std::string& item : list) array.emplace_back(item);
+  return array;
+}
+
+// What parse_manifest() turns into its sentence.
+struct Malformed : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+const json::value& member(const json::object& object, std::string_view name) {
+  const json::value* value = object.if_contains(name);
+  if (value == nullptr) throw Malformed("it has no " + std::string(name));
+  return *value;
+}
+
+std::string text_member(const json::object& object, std::string_view name) {
+  const json::value& value = member(object, name);
+  if (!value.is_string()) throw Malformed(std::string(name) + " is not text");
+  return json::value_to<std::string>(value);
+}
+
+const json::object& object_member(const json::object& object, std::string_view name) {
+  const json::value& value = member(object, name);
+  if (!value.is_object()) throw Malformed(std::string(name) + " is not an object");
+  return value.get_object();
+}
+
+std::int64_t number_member(const json::object& object, std::string_view name) {
+  const json::value& value = member(object, name);
+  if (!value.is_int64()) throw Malformed(std::string(name) + " is not a whole number");
+  return value.get_int64();
+}
+
+bool flag_member(const json::object& object, std::string_view name) {
+  const json::value& value = member(object, name);
+  if (!value.is_bool()) throw Malformed(std::string(name) + " is not true or false");
+  return value.get_bool();
+}
+
+template <class Parsed>
+Parsed checked(std::optional<Parsed> parsed, std::string_view name) {
+  if (!parsed) throw Malformed(std::string(name) + " is malformed");
+  return *std::move(parsed);
+}
+
+template <class Parsed>
+Parsed checked(std::expected<Parsed, std::string> parsed, std::string_view name) {
+  if (!parsed) throw Malformed(std::string(name) + " is malformed: " + parsed.error());
+  return *std::move(parsed);
+}
+
+Settings settings_member(const json::object& object, std::string_view name) {
+  Settings settings;
+  for (const auto& item : object_member(object, name)) {
+    if (!item.value().is_string()) throw Malformed(std::string(name) + " holds something that is not text");
+    settings.emplace(std::string(item.key()), json::value_to<std::string>(item.value()));
+  }
+  return settings;
+}
+
+std::vector<std::string> list_member(const json::object& object, std::string_view name) {
+  const json::value& value = member(object, name);
+  if (!value.is_array()) throw Malformed(std::string(name) + " is not a list");
+  std::vector<std::string> list;
+  for (const json::value& item : value.get_array()) {
+    if (!item.is_string()) throw Malformed(std::string(name) + " holds something that is not text");
+    list.push_back(json::value_to<std::string>(item));
+  }
+  return list;
+}
+
+ProjectRecord parse_project(const json::object& object) {
+  return {.id = checked(ProjectId::parse(text_member(object, "id")), "project id"),
+          .name = checked(ProjectName::parse(text_member(object, "name")), "project name"),
+          .pool = checked(PoolId::parse(text_member(object, "pool")), "pool"),
+          .pg_major = static_cast<int>(number_member(object, "pg_version")),
+          .runtime = text_member(object, "runtime"),
+          .settings = settings_member(object, "settings"),
+          .created_at = checked(parse_rfc3339(text_member(object, "created_at")), "created_at")};
+}
+
+BranchRecord parse_branch(const json::object& object, const ProjectId& project) {
+  const json::object& origin = object_member(object, "origin");
+  const std::int64_t port = number_member(object, "port");
+  if (port < 1 || port > 65535) throw Malformed("port is out of range");
+  BranchRecord branch{.id = checked(BranchId::parse(text_member(object, "id")), "branch id"),
+                      .project = project,
+                      .name = checked(BranchName::parse(text_member(object, "name")), "branch name"),
+                      .parent = std::nullopt,
+                      .incarnation = checked(IncarnationId::parse(text_member(object, "incarnation")), "incarnation"),
+                      .host = text_member(object, "host"),
+                      .port = static_cast<std::uint16_t>(port),
+                      .wants_running = flag_member(object, "wants_running"),
+                      .durability = checked(parse_durability(text_member(object, "durability")), "durability"),
+                      .settings = settings_member(object, "settings"),
+                      .password = text_member(object, "password"),
+                      .held_back = list_member(object, "held_back"),
+                      .allowed = list_member(object, "allowed"),
+                      .maybe_has_subscriptions = flag_member(object, "maybe_has_subscriptions"),
+                      .origin = {.branch = text_member(origin, "branch"),
+                                 .snapshot = text_member(origin, "snapshot"),
+                                 .lsn = text_member(origin, "lsn"),
+                                 .time = checked(parse_rfc3339(text_member(origin, "time")), "origin time")},
+                      .created_at = checked(parse_rfc3339(text_member(object, "created_at")), "created_at"),
+                      .expires_at = std::nullopt};
+  if (!member(object, "parent").is_null()) {
+    branch.parent = checked(BranchId::parse(text_member(object, "parent")), "parent");
+  }
+  if (!member(object, "expires_at").is_null()) {
+    branch.expires_at = checked(parse_rfc3339(text_member(object, "expires_at")), "expires_at");
+  }
+  return branch;
+}
+
+}  // namespace
+
+std::string write_manifest(const Manifest& manifest) {
+  const ProjectRecord& project = manifest.project;
+  const BranchRecord& branch = manifest.branch;
+  const json::object object{
+      {"format", manifest_format},
+      {"installation", manifest.installation.text()},
+      {"identity", manifest.identity},
+      {"project",
+       {{"id", project.id.text()},
+        {"name", project.name.text()},
+        {"pool", project.pool.text()},
+        {"pg_version", project.pg_major},
+        {"runtime", project.runtime},
+        {"settings", settings_to_json(project.settings)},
+        {"created_at", format_rfc3339(project.created_at)}}},
+      {"branch",
+       {{"id", branch.id.text()},
+        {"name", branch.name.text()},
+        {"parent", branch.parent ? json::value(branch.parent->text()) : json::value(nullptr)},
+        {"incarnation", branch.incarnation.text()},
+        {"host", branch.host},
+        {"port", branch.port},
+        {"wants_running", branch.wants_running},
+        {"durability", durability_name(branch.durability)},
+        {"settings", settings_to_json(branch.settings)},
+        {"password", branch.password},
+        {"held_back", list_to_json(branch.held_back)},
+        {"allowed", list_to_json(branch.allowed)},
+        {"maybe_has_subscriptions", branch.maybe_has_subscriptions},
+        {"origin",
+         {{"branch", branch.origin.branch},
+          {"snapshot", branch.origin.snapshot},
+          {"lsn", branch.origin.lsn},
+          {"time", format_rfc3339(branch.origin.time)}}},
+        {"created_at", format_rfc3339(branch.created_at)},
+        {"expires_at", branch.expires_at ? json::value(format_rfc3339(*branch.expires_at)) : json::value(nullptr)}}}};
+  return json::serialize(object) + "\n";
+}
+
+std::expected<Manifest, std::string> parse_manifest(std::string_view text) {
+  boost::system::error_code error;
+  const json::value value = json::parse(text, error);
+  if (error || !value.is_object()) return std::unexpected("it is not a JSON object");
+  try {
+    const json::object& object = value.get_object();
+    if (number_member(object, "format") > manifest_format) {
+      return std::unexpected("it was written by a newer pgtwig");
+    }
+    const ProjectRecord project = parse_project(object_member(object, "project"));
+    return Manifest{.installation = checked(InstallationId::parse(text_member(object, "installation")), "installation"),
+                    .identity = text_member(object, "identity"),
+                    .project = project,
+                    .branch = parse_branch(object_member(object, "branch"), project.id)};
+  } catch (const Malformed& malformed) {
+    return std::unexpected(malformed.what());
+  }
+}
+
+}  // namespace pgtwig::catalog

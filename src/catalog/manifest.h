@@ -1,0 +1,30 @@
+// pgtwig.json: the part of the catalog that travels with a volume, so that the catalog can be made again from volumes
+// alone.
+//
+// It lies at the root of the volume, above the data directory: owned by the daemon, 0600, unreadable to PostgreSQL. A
+// fork copies it with everything else; `identity`, the file system's own id of the volume it was written for, tells a
+// copy from the original.
+#pragma once
+
+#include <expected>
+#include <string>
+#include <string_view>
+
+#include "catalog/catalog.h"
+
+namespace pgtwig::catalog {
+
+inline constexpr const char* manifest_file_name = "pgtwig.json";
+
+struct Manifest {
+  InstallationId installation;
+  std::string identity;  // VolumeDriver::identity of this very volume
+  ProjectRecord project;
+  BranchRecord branch;
+};
+
+std::string write_manifest(const Manifest& manifest);
+// The error is a sentence: not JSON, a field missing or malformed, written by a newer pgtwig.
+std::expected<Manifest, std::string> parse_manifest(std::string_view text);
+
+}  // namespace pgtwig::catalog

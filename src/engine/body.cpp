@@ -1,0 +1,351 @@
+#include "engine/body.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <future>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "catalog/manifest.h"
+#include "engine/housekeeping.h"
+#include "postgres/control_file.h"
+#include "postgres/hygiene.h"
+
+namespace pgtwig::engine {
+namespace {
+
+// From this much dirty page cache on, writing it is a step of its own: a fork would do it in the critical moment.
+constexpr Bytes flush_worth_a_step = 64_MiB;
+
+Bytes dirty_page_cache() {
+  const std::string text = read_file("/proc/meminfo");
+  const std::size_t at = text.find("Dirty:");
+  return at == std::string::npos ? Bytes{} : Bytes{std::strtoull(text.c_str() + at + 6, nullptr, 10) << 10};
+}
+
+std::string join(const std::vector<std::string>& list) {
+  return fmt::format("{}", fmt::join(list, ", "));
+}
+
+void refuse_unforkable(const Body& source, const postgres::SourceFacts& facts) {
+  if (facts.external_tablespaces.empty()) return;
+  throw Error(
+      ErrorCode::not_allowed,
+      fmt::format("{} has tablespaces outside of its data directory ({}): a branch would write its parent's files",
+                  source.name(), join(facts.external_tablespaces)),
+      "move their tables to pg_default (ALTER TABLE ... SET TABLESPACE pg_default) and drop them");
+}
+
+void name_what_is_special(Operation& operation, const Body& source, const postgres::SourceFacts& facts) {
+  if (!facts.unlogged_tables.empty()) {
+    operation.warn(
+        fmt::format("unlogged tables are empty in the branch of a running parent: {}", join(facts.unlogged_tables)));
+  }
+  if (!facts.prepared_transactions.empty()) {
+    operation.warn(
+        fmt::format("prepared transactions of {} came along and hold their locks: {}; end them in the branch with "
+                    "ROLLBACK PREPARED",
+                    source.name(), join(facts.prepared_transactions)));
+  }
+}
+
+// What must not be there before the target's data is looked at by a server.
+void clean_target(Engine& engine, Body& target, bool source_was_running, bool source_has_subscriptions) {
+  const UniqueFd data = open_directory(target.data());
+  const postgres::ForkFindings findings = postgres::clean_fork(data.get());
+  target.branch.held_back = findings.held_back;
+  // A running server knows; of a stopped one the catalog's file tells.
+  target.branch.maybe_has_subscriptions =
+      source_was_running ? source_has_subscriptions : findings.maybe_has_subscriptions;
+  write_manifest(engine, target);
+}
+
+void copy_in_backup_mode(Engine& engine, postgres::Connection& connection, const Body& source, const Body& target) {
+  storage::VolumeDriver& driver = *target.pool->driver;
+  const auto& from = source.branch.incarnation;
+  const auto& to = target.branch.incarnation;
+  postgres::BackupSession backup(connection);
+  storage::ForkOptions options{.leave_out = postgres::paths_left_out_of_a_fork()};
+  for (const char* later : {"data/pg_wal/*", "data/global/pg_control", "data/backup_label", "data/tablespace_map"}) {
+    options.leave_out.emplace_back(later);
+  }
+  driver.fork(from, to, options);
+  // The control file last, so that it is no older than anything it speaks of (documentation, "Making a Base Backup
+  // Using the Low Level API"), then the label, then the WAL up to the end of the backup.
+  driver.refork_part(from, to, "data/global/pg_control");
+  const UniqueFd data = open_directory(target.data());
+  postgres::read_control_file(data.get());  // throws when it was torn
+  const postgres::BackupSession::Label label = backup.end();
+  write_file_durably_at(data.get(), "backup_label", label.backup_label);
+  const OsUser& user = engine.instance_user();
+  if (user.uid != engine.daemon_user().uid &&
+      ::fchownat(data.get(), "backup_label", user.uid, user.gid, AT_SYMLINK_NOFOLLOW) != 0) {
+    throw system_error(errno, "cannot hand backup_label to PostgreSQL's user");
+  }
+  driver.refork_part(from, to, "data/pg_wal");
+}
+
+postgres::Consistency choose_consistency(const Body& source, postgres::Consistency wanted,
+                                         const postgres::SourceFacts& facts) {
+  const storage::Capabilities& capabilities = source.pool->driver->capabilities();
+  switch (wanted) {
+    case postgres::Consistency::automatic:
+      if (!capabilities.atomic_fork) return postgres::Consistency::backup;
+      return postgres::checkpoint_pays(facts) ? postgres::Consistency::checkpoint : postgres::Consistency::fast;
+    case postgres::Consistency::checkpoint:
+    case postgres::Consistency::fast:
+      if (!capabilities.atomic_fork) {
+        throw Error(
+            ErrorCode::not_allowed,
+            fmt::format(
+                "--consistency {} needs a file system whose snapshots are atomic; pool {} ({}) copies file by file",
+                postgres::consistency_name(wanted), source.pool->record.name.text(), source.pool->record.driver),
+            "use --consistency backup (what auto does here), or stop the parent first");
+      }
+      return wanted;
+    case postgres::Consistency::backup:
+      return wanted;
+  }
+  std::unreachable();
+}
+
+void fork_running(Engine& engine, Operation& operation, const Body& source, Body& target,
+                  postgres::Consistency wanted) {
+  // The begin record becomes durable while the source is asked and checkpoints.
+  auto begun = std::async(std::launch::async, [&] { operation.begin({sweep_record(target)}); });
+  Instances::Admin admin = engine.instances().admin(source);
+  const postgres::SourceFacts facts = [&] {
+    try {
+      return postgres::read_source_facts(*admin);
+    } catch (const Error&) {
+      // A kept connection may have died with its server, which was started again since.
+      admin.drop();
+      admin = engine.instances().admin(source);
+      return postgres::read_source_facts(*admin);
+    }
+  }();
+  refuse_unforkable(source, facts);
+  name_what_is_special(operation, source, facts);
+  const storage::VolumeDriver& driver = *source.pool->driver;
+  const postgres::Consistency consistency = choose_consistency(source, wanted, facts);
+  target.branch.origin.lsn = format_lsn(facts.current);
+  if (driver.capabilities().flushes_before_fork && flush_worth_a_step < dirty_page_cache()) {
+    operation.step("Flush page cache", [&] { source.pool->driver->flush(source.branch.incarnation); });
+  }
+  if (consistency == postgres::Consistency::checkpoint) {
+    operation.step("Checkpoint", [&] { postgres::checkpoint(*admin); });
+  }
+  begun.get();
+  operation.step(fmt::format("Clone volume ({})", driver.name()), [&] {
+    if (consistency == postgres::Consistency::backup) {
+      copy_in_backup_mode(engine, *admin, source, target);
+    } else {
+      source.pool->driver->fork(source.branch.incarnation, target.branch.incarnation,
+                                {.leave_out = postgres::paths_left_out_of_a_fork()});
+    }
+    clean_target(engine, target, true, facts.has_subscriptions);
+  });
+}
+
+void fork_stopped(Engine& engine, Operation& operation, const Body& source, Body& target) {
+  refuse_if_tainted(engine, source);
+  // A postmaster that was killed can leave children for a moment; nothing may write while files are copied.
+  engine.instances().stop(source);
+  {
+    const UniqueFd data = open_directory(source.data());
+    target.branch.origin.lsn = format_lsn(postgres::read_control_file(data.get()).checkpoint);
+  }
+  operation.begin({sweep_record(target)});
+  operation.step(fmt::format("Clone volume ({})", source.pool->driver->name()), [&] {
+    source.pool->driver->fork(source.branch.incarnation, target.branch.incarnation,
+                              {.leave_out = postgres::paths_left_out_of_a_fork()});
+    clean_target(engine, target, false, false);
+  });
+}
+
+catalog::Manifest manifest_of(Engine& engine, const Body& body) {
+  return {.installation = engine.catalog().installation(),
+          .identity = body.pool->driver->identity(body.branch.incarnation),
+          .project = body.project,
+          .branch = body.branch};
+}
+
+}  // namespace
+
+catalog::ProjectRecord require_project(Engine& engine, const ProjectName& name) {
+  if (auto project = engine.catalog().find_project(name)) return *project;
+  std::vector<std::string> names;
+  for (const auto& project : engine.catalog().projects()) names.push_back(project.name.text());
+  const auto near = nearest_names(name.text(), names);
+  throw Error(ErrorCode::not_found, fmt::format("project {} does not exist", name.text()),
+              near.empty() ? "`pgtwig project list` shows all" : fmt::format("did you mean {}?", join(near)));
+}
+
+std::pair<catalog::ProjectRecord, catalog::BranchRecord> require_branch(Engine& engine, const BranchPath& path) {
+  const catalog::ProjectRecord project = require_project(engine, path.project);
+  if (const auto branch = engine.catalog().find_branch(project.id, path.branch)) return {project, *branch};
+  std::vector<std::string> names;
+  for (const auto& branch : engine.catalog().branches(project.id)) {
+    names.push_back(project.name.text() + "/" + branch.name.text());
+  }
+  const auto near = nearest_names(path.text(), names);
+  throw Error(ErrorCode::not_found, fmt::format("branch {} does not exist", path.text()),
+              near.empty() ? fmt::format("`pgtwig branch list {}` shows all", project.name.text())
+                           : fmt::format("did you mean {}?", join(near)));
+}
+
+Body require_body(Engine& engine, const BranchPath& path) {
+  const auto [project, branch] = require_branch(engine, path);
+  return load_body(engine, project, branch);
+}
+
+Body load_body(Engine& engine, const catalog::ProjectRecord& project, const catalog::BranchRecord& branch) {
+  return {.project = project, .branch = branch, .pool = engine.pools().open(project.pool)};
+}
+
+BranchPath resolve_source(Engine& engine, const BranchPath& self, const BranchReference& reference,
+                          const std::optional<Point>& at) {
+  if (!std::holds_alternative<Now>(reference.point) || (at && !std::holds_alternative<Now>(*at))) {
+    throw Error(ErrorCode::not_available,
+                "a branch can start from the head of another only: points in the past are not available yet",
+                "leave out --at and everything from the @ on");
+  }
+  if (reference.branch_text == "^self") return self;
+  if (reference.branch_text == "^parent") {
+    const catalog::ProjectRecord project = require_project(engine, self.project);
+    const auto branch = engine.catalog().find_branch(project.id, self.branch);
+    if (!branch)
+      throw Error(ErrorCode::not_found, fmt::format("branch {} does not exist, so it has no parent", self.text()));
+    const auto parent = branch->parent ? engine.catalog().find_branch(*branch->parent) : std::nullopt;
+    if (!parent) throw Error(ErrorCode::conflict, fmt::format("branch {} has no parent", self.text()));
+    return {self.project, parent->name};
+  }
+  const auto branch = BranchName::parse(reference.branch_text);
+  if (!branch)
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("bad branch name {}: {}", reference.branch_text, branch.error()));
+  if (!reference.project) return {self.project, *branch};
+  const auto project = ProjectName::parse(*reference.project);
+  // "feature/x" in `--from feature/x` is a branch of the same project when there is no project "feature".
+  const bool is_project = project && engine.catalog().find_project(*project);
+  if (!is_project) {
+    const auto whole = BranchName::parse(*reference.project + "/" + reference.branch_text);
+    const auto own = engine.catalog().find_project(self.project);
+    if (whole && own && engine.catalog().find_branch(own->id, *whole)) return {self.project, *whole};
+  }
+  if (!project)
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("bad project name {}: {}", *reference.project, project.error()));
+  return {*project, *branch};
+}
+
+LockRequest project_lock(const ProjectName& name, LockMode mode) {
+  return {"project " + name.text(), mode};
+}
+LockRequest branch_lock(const BranchPath& path, LockMode mode) {
+  return {"branch " + path.text(), mode};
+}
+
+catalog::SweepRecord sweep_record(const Body& body) {
+  return {.volume = body.branch.incarnation,
+          .pool = body.pool->record.id,
+          .pg_major = body.project.pg_major,
+          .operation = OperationId::random()};
+}
+
+void fork_body(Engine& engine, Operation& operation, const Body& source, Body& target,
+               postgres::Consistency consistency) {
+  target.branch.origin = {.branch = source.name(), .snapshot = {}, .lsn = {}, .time = engine.clock().now()};
+  if (engine.instances().find(source)) {
+    fork_running(engine, operation, source, target, consistency);
+  } else {
+    fork_stopped(engine, operation, source, target);
+  }
+}
+
+void start_body(Engine& engine, Operation& operation, Body& body) {
+  reseal_if_needed(engine, body);
+  if (body.branch.maybe_has_subscriptions) {
+    operation.step("Disable subscriptions", [&] {
+      engine.instances().start(body, {.subscriptions_off = true});
+      const auto disabled = postgres::disable_subscriptions(
+          [&](const std::string& database) { return engine.instances().connect(body, database); });
+      engine.instances().stop(body);
+      for (const std::string& name : disabled) body.branch.held_back.push_back("subscription: " + name);
+    });
+    body.branch.maybe_has_subscriptions = false;
+    write_manifest(engine, body);
+  }
+  operation.step("PostgreSQL ready", [&] { engine.instances().start(body); });
+}
+
+void start_new_body(Engine& engine, Operation& operation, Body& body, std::optional<Ports::Reservation>& reservation,
+                    std::optional<std::uint16_t> wanted) {
+  constexpr int most_attempts = 5;
+  for (int attempt = 1;; ++attempt) {
+    try {
+      start_body(engine, operation, body);
+      return;
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::busy || wanted || attempt == most_attempts) throw;
+    }
+    reservation.emplace(engine.ports().reserve(std::nullopt));
+    body.branch.port = reservation->port();
+    write_manifest(engine, body);
+  }
+}
+
+void write_manifest(Engine& engine, const Body& body) {
+  const std::filesystem::path file = body.volume() / catalog::manifest_file_name;
+  const std::filesystem::path fresh = body.volume() / "pgtwig.json.new";
+  // Not synced here: the housekeeping syncs the file system soon after, and until then the catalog can write it again.
+  write_file(fresh, catalog::write_manifest(manifest_of(engine, body)));
+  std::filesystem::rename(fresh, file);
+  engine.housekeeping().sync_soon(body.pool);
+}
+
+bool is_sealed(Engine& engine, const Body& body) {
+  const auto text = read_file_if_exists(body.volume() / catalog::manifest_file_name);
+  if (!text) return false;
+  const auto manifest = catalog::parse_manifest(*text);
+  return manifest && manifest->branch.incarnation == body.branch.incarnation &&
+         manifest->installation == engine.catalog().installation() &&
+         manifest->identity == body.pool->driver->identity(body.branch.incarnation);
+}
+
+void reseal_if_needed(Engine& engine, Body& body) {
+  if (is_sealed(engine, body)) return;
+  log::warn("{}: its manifest is not its own; sealing its volume again", body.name());
+  if (!body.branch.name.is_main()) {
+    const UniqueFd data = open_directory(body.data());
+    const postgres::ForkFindings findings = postgres::clean_fork(data.get());
+    body.branch.maybe_has_subscriptions = findings.maybe_has_subscriptions;
+  }
+  write_manifest(engine, body);
+}
+
+void bring_manifest_up_to_date(Engine& engine, Body& body) {
+  reseal_if_needed(engine, body);
+  const auto text = read_file_if_exists(body.volume() / catalog::manifest_file_name);
+  if (text != catalog::write_manifest(manifest_of(engine, body))) write_manifest(engine, body);
+}
+
+void refuse_if_tainted(Engine& engine, const Body& body) {
+  if (body.branch.durability != catalog::Durability::none || engine.instances().find(body)) return;
+  const UniqueFd data = open_directory(body.data());
+  if (postgres::read_control_file(data.get()).was_cleanly_shut_down()) return;
+  // A crash of PostgreSQL alone leaves the page cache whole; one of the machine doesn't.
+  const auto record = read_file_if_exists(engine.paths().instance(body.branch.incarnation) / "pid");
+  if (record && record->find(boot_id()) != std::string::npos) return;
+  throw Error(ErrorCode::conflict,
+              fmt::format("{} has durability none and was running when the machine went down: its files may be damaged",
+                          body.name()),
+              fmt::format("`pgtwig branch reset {}` makes it anew from its parent", body.name()));
+}
+
+}  // namespace pgtwig::engine

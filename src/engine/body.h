@@ -1,0 +1,63 @@
+// Branch bodies: found by name, forked from one another, sealed with their manifest.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/instances.h"
+#include "engine/operation.h"
+#include "engine/ports.h"
+#include "engine/use_cases.h"
+#include "postgres/consistency.h"
+
+namespace pgtwig::engine {
+
+// Throw Error not_found with the nearest names, storage_failed when the pool is away.
+catalog::ProjectRecord require_project(Engine& engine, const ProjectName& name);
+std::pair<catalog::ProjectRecord, catalog::BranchRecord> require_branch(Engine& engine, const BranchPath& path);
+Body require_body(Engine& engine, const BranchPath& path);
+Body load_body(Engine& engine, const catalog::ProjectRecord& project, const catalog::BranchRecord& branch);
+
+// The branch that `reference` names, seen from `self`: a reference without a project is one of self's, "^parent" its
+// parent's head, "^self" its own. Throws Error not_available for every point but now.
+BranchPath resolve_source(Engine& engine, const BranchPath& self, const BranchReference& reference,
+                          const std::optional<Point>& at);
+
+// Names of locks, so that every use case spells them alike.
+LockRequest project_lock(const ProjectName& name, LockMode mode);
+LockRequest branch_lock(const BranchPath& path, LockMode mode);
+inline constexpr std::chrono::milliseconds lock_timeout{60'000};
+
+// The sweep record of a body's volume.
+catalog::SweepRecord sweep_record(const Body& body);
+
+// Makes the volume of `target` out of the head of `source`, consistently, and cleans it of what a branch must not
+// inherit: fills target's origin, held_back and maybe_has_subscriptions. The operation is begun here, with the target's
+// volume staged, while the source checkpoints.
+void fork_body(Engine& engine, Operation& operation, const Body& source, Body& target,
+               postgres::Consistency consistency);
+
+// Starts a body; disables inherited subscriptions first when there may be some. Clears maybe_has_subscriptions.
+void start_body(Engine& engine, Operation& operation, Body& body);
+
+// The same for a body that is new to its port: when another program takes the port first and `wanted` is empty, the
+// next free one is tried. `reservation` is replaced by the one that holds in the end.
+void start_new_body(Engine& engine, Operation& operation, Body& body, std::optional<Ports::Reservation>& reservation,
+                    std::optional<std::uint16_t> wanted);
+
+// Writes the manifest of a body into its volume. It is also the seal of a finished fork: what was done to the volume
+// before it is on disk when it is.
+void write_manifest(Engine& engine, const Body& body);
+// Whether the volume carries the manifest that belongs to it; a fork whose last writes were lost carries its source's.
+bool is_sealed(Engine& engine, const Body& body);
+// After a power failure: cleans and seals a fork again whose last writes were lost.
+void reseal_if_needed(Engine& engine, Body& body);
+
+// reseal_if_needed(), and writes the manifest again when it is behind the catalog: a daemon can end between the two.
+void bring_manifest_up_to_date(Engine& engine, Body& body);
+
+// Throws Error conflict when a durability=none branch was running while the machine went down: its files may be torn.
+void refuse_if_tainted(Engine& engine, const Body& body);
+
+}  // namespace pgtwig::engine

@@ -1,0 +1,101 @@
+// A branch: a fork of another branch's volume, started under its own name, port and incarnation.
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "engine/body.h"
+#include "engine/view_of.h"
+#include "postgres/cluster.h"
+
+namespace pgtwig::engine {
+namespace {
+
+void refuse_main(const BranchPath& path, const CreateBranch& request) {
+  if (!path.branch.is_main()) return;
+  if (request.if_not_exists) return;
+  throw Error(ErrorCode::already_exists, fmt::format("branch {} already exists: every project has a main", path.text()),
+              "choose another name");
+}
+
+std::optional<Body> find_body(Engine& engine, const BranchPath& path) {
+  const catalog::ProjectRecord project = require_project(engine, path.project);
+  const auto branch = engine.catalog().find_branch(project.id, path.branch);
+  if (!branch) return std::nullopt;
+  return load_body(engine, project, *branch);
+}
+
+Error exists(const BranchPath& path) {
+  return Error(ErrorCode::already_exists, fmt::format("branch {} already exists", path.text()),
+               fmt::format("`pgtwig branch reset {}` makes it anew from its parent; --if-not-exists takes it as it is",
+                           path.text()));
+}
+
+Body planned_body(Engine& engine, const CreateBranch& request, const Body& source, std::uint16_t port) {
+  const TimePoint now = engine.clock().now();
+  Body body{.project = source.project,
+            .branch = {.id = BranchId::random(),
+                       .project = source.project.id,
+                       .name = request.path.branch,
+                       .parent = source.branch.id,
+                       .incarnation = IncarnationId::random(),
+                       .host = "local",
+                       .port = port,
+                       .wants_running = request.start,
+                       .durability = request.durability,
+                       .settings = request.settings,
+                       .password = source.branch.password,  // the roles come along, with their passwords
+                       .held_back = {},
+                       .allowed = {},
+                       .maybe_has_subscriptions = false,
+                       .origin = {.branch = {}, .snapshot = {}, .lsn = {}, .time = now},
+                       .created_at = now,
+                       .expires_at = std::nullopt},
+            .pool = source.pool};
+  if (request.time_to_live) body.branch.expires_at = now + *request.time_to_live;
+  return body;
+}
+
+}  // namespace
+
+BranchView create_branch(Engine& engine, const CreateBranch& request, Listener& listener) {
+  const BranchPath& path = request.path;
+  require_project(engine, path.project);
+  refuse_main(path, request);
+  for (const auto& [name, value] : request.settings) postgres::check_user_setting(name, value);
+  const BranchPath source_path = resolve_source(
+      engine, path,
+      request.from.value_or(BranchReference{.project = std::nullopt, .branch_text = "main", .point = Now{}}),
+      request.at);
+  if (source_path.project != path.project) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{} cannot be the parent of {}: a branch and its parent are of one project",
+                            source_path.text(), path.text()),
+                fmt::format("`pgtwig branch create {}/{}`", source_path.project.text(), path.branch.text()));
+  }
+  if (source_path == path) {
+    throw Error(ErrorCode::invalid_argument, fmt::format("{} cannot be its own parent", path.text()));
+  }
+  const auto lock =
+      engine.locks().acquire({project_lock(path.project, LockMode::shared), branch_lock(source_path, LockMode::shared),
+                              branch_lock(path, LockMode::exclusive)},
+                             lock_timeout);
+  if (const auto existing = find_body(engine, path)) {
+    if (request.if_not_exists) return branch_view(engine, *existing);
+    throw exists(path);
+  }
+  const Body source = require_body(engine, source_path);
+  engine.pools().require_room(*source.pool);
+  std::optional<Ports::Reservation> port = engine.ports().reserve(request.port);
+  Body branch = planned_body(engine, request, source, port->port());
+
+  return engine.operations().run("branch create", path.text(), listener, [&](Operation& operation) {
+    fork_body(engine, operation, source, branch, request.consistency);
+    if (request.start) start_new_body(engine, operation, branch, port, request.port);
+    auto transaction = engine.catalog().begin();
+    transaction->insert(branch.branch);
+    transaction->remove_sweep(branch.branch.incarnation);
+    operation.commit(*transaction);
+    return branch_view(engine, branch, operation);
+  });
+}
+
+}  // namespace pgtwig::engine

@@ -1,0 +1,127 @@
+// A project: a new cluster in a new volume, with its first branch, main.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "engine/body.h"
+#include "engine/view_of.h"
+#include "postgres/dump.h"
+#include "postgres/roles.h"
+
+namespace pgtwig::engine {
+namespace {
+
+constexpr std::size_t password_length = 24;
+
+void require_new_name(Engine& engine, const ProjectName& name) {
+  if (!engine.catalog().find_project(name)) return;
+  throw Error(ErrorCode::already_exists, fmt::format("project {} already exists", name.text()),
+              fmt::format("`pgtwig branch create {}/NAME` makes a branch of it", name.text()));
+}
+
+void require_native(const std::string& runtime) {
+  if (runtime == "native") return;
+  throw Error(ErrorCode::not_available,
+              fmt::format("runtime {} is not available: this version runs instances natively only", runtime),
+              "leave --runtime out");
+}
+
+// The data directory belongs to PostgreSQL's user, the volume around it to the daemon.
+void make_data_directory(const Body& body, const OsUser& user) {
+  const UniqueFd volume = open_directory(body.volume());
+  if (::mkdirat(volume.get(), "data", 0700) != 0) throw system_error(errno, "cannot make the data directory");
+  if (user.uid != ::geteuid() && ::fchownat(volume.get(), "data", user.uid, user.gid, AT_SYMLINK_NOFOLLOW) != 0) {
+    throw system_error(errno, "cannot hand the data directory to PostgreSQL's user");
+  }
+}
+
+}  // namespace
+
+ProjectView create_project(Engine& engine, const CreateProject& request, Listener& listener) {
+  require_new_name(engine, request.name);
+  const std::string runtime = request.runtime.value_or(engine.config().runtime);
+  require_native(runtime);
+  for (const auto& [name, value] : request.settings) postgres::check_user_setting(name, value);
+  const postgres::Installation installation = postgres::require_installation(engine.installations(), request.pg_major);
+  const auto dump_format =
+      request.dump_fd < 0 ? std::nullopt : std::optional(postgres::detect_dump_format(request.dump_fd));
+  const auto lock = engine.locks().acquire({project_lock(request.name, LockMode::exclusive)}, lock_timeout);
+  require_new_name(engine, request.name);
+  std::optional<Ports::Reservation> port = engine.ports().reserve(request.port);
+
+  return engine.operations().run("project create", request.name.text(), listener, [&](Operation& operation) {
+    const std::shared_ptr<OpenPool> pool = engine.pools().choose(request.pool, operation);
+    engine.pools().require_room(*pool);
+    const TimePoint now = engine.clock().now();
+    Body main{.project = {.id = ProjectId::random(),
+                          .name = request.name,
+                          .pool = pool->record.id,
+                          .pg_major = installation.major,
+                          .runtime = runtime,
+                          .settings = request.settings,
+                          .created_at = now},
+              .branch = {.id = BranchId::random(),
+                         .project = ProjectId::random(),
+                         .name = BranchName::main(),
+                         .parent = std::nullopt,
+                         .incarnation = IncarnationId::random(),
+                         .host = "local",
+                         .port = port->port(),
+                         .wants_running = true,
+                         .durability = catalog::Durability::full,
+                         .settings = {},
+                         .password = random_password(password_length),
+                         .held_back = {},
+                         .allowed = {},
+                         .maybe_has_subscriptions = false,
+                         .origin = {.branch = {}, .snapshot = {}, .lsn = {}, .time = now},
+                         .created_at = now,
+                         .expires_at = std::nullopt},
+              .pool = pool};
+    main.branch.project = main.project.id;
+
+    operation.begin({sweep_record(main)});
+    operation.step(fmt::format("Make volume ({})", pool->driver->name()), [&] {
+      pool->driver->create(main.branch.incarnation);
+      pool->driver->attach(main.branch.incarnation, main.branch.host);
+      make_data_directory(main, engine.instance_user());
+    });
+    operation.step(fmt::format("Make cluster (PostgreSQL {})", installation.version), [&] {
+      postgres::init_cluster(installation, {.data_directory = main.data(),
+                                            .user = engine.instance_user(),
+                                            .password = main.branch.password,
+                                            .locale = request.locale});
+      write_manifest(engine, main);
+    });
+    start_new_body(engine, operation, main, port, request.port);
+    if (dump_format) {
+      operation.step("Load dump", [&] {
+        postgres::load_dump(installation, request.dump_fd, *dump_format,
+                            {.socket_directory = engine.paths().instance(main.branch.incarnation) / "s",
+                             .port = main.branch.port,
+                             .password = main.branch.password,
+                             .user = engine.instance_user()});
+      });
+      operation.step("Analyze", [&] { postgres::analyze_all(*engine.instances().admin(main)); });
+    }
+    // What is there now must survive a loss of power as soon as the caller is told.
+    operation.step("Flush", [&] { pool->driver->flush(main.branch.incarnation); });
+    auto transaction = engine.catalog().begin();
+    transaction->insert(main.project);
+    transaction->insert(main.branch);
+    transaction->remove_sweep(main.branch.incarnation);
+    operation.commit(*transaction);
+
+    ProjectView view = project_view(engine, main.project);
+    view.main = branch_view(engine, main, operation);
+    view.warnings = operation.warnings();
+    view.steps = operation.steps();
+    view.total_ms = operation.total_ms();
+    return view;
+  });
+}
+
+}  // namespace pgtwig::engine

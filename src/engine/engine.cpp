@@ -1,0 +1,39 @@
+#include "engine/engine.h"
+
+#include "engine/event_bus.h"
+#include "engine/housekeeping.h"
+#include "engine/instances.h"
+#include "engine/operation.h"
+#include "engine/pools.h"
+#include "engine/ports.h"
+#include "engine/size_meter.h"
+#include "engine/sweeper.h"
+
+namespace pgtwig::engine {
+
+Engine::Engine(EngineParts parts)
+    : parts_(std::move(parts)),
+      opened_at_(parts_.clock->now()),
+      events_(std::make_unique<EventBus>()),
+      pools_(std::make_unique<Pools>(*this)),
+      ports_(std::make_unique<Ports>(*parts_.catalog, parts_.config.ports)),
+      instances_(std::make_unique<Instances>(*this)),
+      operations_(std::make_unique<Operations>(*this)),
+      sweeper_(std::make_unique<Sweeper>(*this)),
+      sizes_(std::make_unique<SizeMeter>()),
+      housekeeping_(std::make_unique<Housekeeping>(*this)) {}
+
+Engine::~Engine() = default;
+
+std::vector<postgres::Installation> Engine::installations() {
+  constexpr std::chrono::seconds lifetime{1};
+  const std::lock_guard lock(installations_mutex_);
+  const auto now = std::chrono::steady_clock::now();
+  if (installations_.empty() || now - installations_found_at_ > lifetime) {
+    installations_ = parts_.find_installations();
+    installations_found_at_ = now;
+  }
+  return installations_;
+}
+
+}  // namespace pgtwig::engine

@@ -1,0 +1,45 @@
+// What has to be done beside the requests: after a restart of the machine the instances that should run are started
+// again; from time to time manifests are brought to disk, idle connections closed, logs kept small, expired branches
+// deleted.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <thread>
+
+namespace pgtwig::engine {
+
+class Engine;
+struct OpenPool;
+
+class Housekeeping {
+ public:
+  explicit Housekeeping(Engine& engine);
+  ~Housekeeping();
+
+  // The pool's file system is synced within seconds, off everyone's critical path.
+  void sync_soon(const std::shared_ptr<OpenPool>& pool);
+  // Called once the installation is open: starts what should run, then begins with what has to be done from time to
+  // time.
+  void begin();
+
+ private:
+  void run();
+  bool is_stopping();
+  void round();
+  void sync_pools();
+  void delete_expired_branches();
+  void keep_logs_small();
+
+  Engine& engine_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::set<std::shared_ptr<OpenPool>> unsynced_;
+  bool begun_ = false;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace pgtwig::engine

@@ -1,0 +1,261 @@
+#include "engine/instances.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/error.h"
+#include "base/fault.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "postgres/hygiene.h"
+#include "postgres/readiness.h"
+
+namespace pgtwig::engine {
+namespace {
+
+// Connections kept open to instances that are not in use: each is one backend process there.
+constexpr std::size_t idle_connections_kept = 16;
+constexpr std::chrono::seconds idle_connection_lifetime{60};
+constexpr std::chrono::milliseconds stop_timeout{120'000};
+// What a postmaster and its auxiliary processes take beside shared_buffers (measured: about 11 MB with 16 MB buffers).
+constexpr Bytes instance_overhead = 16_MiB;
+// Left for everything else on the machine.
+constexpr Bytes memory_reserve = 128_MiB;
+
+// PostgreSQL's memory units (documentation, "Numeric with Unit"): a bare number counts 8 KiB blocks.
+std::optional<Bytes> parse_postgres_memory(const std::string& text) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc()) return std::nullopt;
+  std::string_view unit(end, text.data() + text.size());
+  while (unit.starts_with(' ')) unit.remove_prefix(1);
+  if (unit.empty()) return Bytes{number * 8192};
+  if (unit == "B") return Bytes{number};
+  if (unit == "kB") return Bytes{number << 10};
+  if (unit == "MB") return Bytes{number << 20};
+  if (unit == "GB") return Bytes{number << 30};
+  if (unit == "TB") return Bytes{number << 40};
+  return std::nullopt;
+}
+
+Bytes available_memory() {
+  const std::string text = read_file("/proc/meminfo");
+  const std::size_t at = text.find("MemAvailable:");
+  if (at == std::string::npos) return Bytes{~0ULL >> 1};  // kernels before 3.14
+  return Bytes{std::strtoull(text.c_str() + at + 13, nullptr, 10) << 10};
+}
+
+postgres::SettingList user_settings(const Config& config, const catalog::ProjectRecord& project,
+                                    const catalog::BranchRecord& branch) {
+  postgres::SettingList settings;
+  // A branch doesn't inherit the memory of a production server; main is the project's own server and keeps its file's.
+  if (!branch.name.is_main()) settings.emplace_back("shared_buffers", config.branch_shared_buffers);
+  for (const catalog::Settings* source : {&config.postgres_settings, &project.settings, &branch.settings}) {
+    settings.insert(settings.end(), source->begin(), source->end());
+  }
+  return settings;
+}
+
+void add_durability(postgres::SettingList& overrides, catalog::Durability durability, bool can_tear_pages) {
+  switch (durability) {
+    case catalog::Durability::full:
+      overrides.emplace_back("fsync", "on");
+      // A source on ZFS may have it off; elsewhere a torn page would then be beyond repair.
+      if (can_tear_pages) overrides.emplace_back("full_page_writes", "on");
+      return;
+    case catalog::Durability::relaxed:
+      overrides.emplace_back("fsync", "on");
+      overrides.emplace_back("synchronous_commit", "off");
+      if (can_tear_pages) overrides.emplace_back("full_page_writes", "on");
+      return;
+    case catalog::Durability::none:
+      overrides.emplace_back("fsync", "off");
+      overrides.emplace_back("synchronous_commit", "off");
+      overrides.emplace_back("full_page_writes", "off");
+      return;
+  }
+}
+
+std::uint64_t size_or_zero(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  return error ? 0 : size;
+}
+
+}  // namespace
+
+Bytes shared_buffers_of(const Config& config, const catalog::ProjectRecord& project,
+                        const catalog::BranchRecord& branch) {
+  Bytes bytes = 128_MiB;  // initdb's default
+  for (const auto& [name, value] : user_settings(config, project, branch)) {
+    if (name == "shared_buffers") bytes = parse_postgres_memory(value).value_or(bytes);
+  }
+  return bytes;
+}
+
+runtime::InstanceSpec Instances::spec(const Body& body) const {
+  const postgres::Installation installation =
+      postgres::require_installation(engine_.installations(), body.project.pg_major);
+  return {.id = body.branch.incarnation,
+          .postgres = installation.program("postgres"),
+          .data_directory = body.data(),
+          .directory = engine_.paths().instance(body.branch.incarnation),
+          .log_file = log_file(body),
+          .settings = {},
+          .user = engine_.instance_user(),
+          .environment = {}};
+}
+
+postgres::InstanceConfiguration Instances::configuration(const Body& body, const StartOptions& options) const {
+  const storage::Capabilities& capabilities = body.pool->driver->capabilities();
+  postgres::InstanceConfiguration configuration{
+      .files = {.directory = engine_.paths().instance(body.branch.incarnation)},
+      .data_directory = body.data(),
+      .user = engine_.instance_user(),
+      .daemon = engine_.daemon_user(),
+      .port = body.branch.port,
+      .cluster_name = body.name(),
+      .defaults = postgres::default_settings(body.project.pg_major, capabilities.method != storage::Method::copy),
+      .user_settings = user_settings(engine_.config(), body.project, body.branch),
+      .overrides = {},
+      .pg_major = body.project.pg_major};
+  if (!body.branch.name.is_main()) {
+    configuration.overrides =
+        postgres::isolation_overrides(body.project.pg_major, options.subscriptions_off, body.branch.allowed);
+  }
+  add_durability(configuration.overrides, body.branch.durability, capabilities.can_tear_pages);
+  for (const auto& setting : postgres::recovery_sync_overrides(body.project.pg_major, true)) {
+    configuration.overrides.push_back(setting);
+  }
+  return configuration;
+}
+
+void Instances::require_memory(const Body& body) const {
+  const Bytes needed =
+      shared_buffers_of(engine_.config(), body.project, body.branch) + instance_overhead + memory_reserve;
+  const Bytes available = available_memory();
+  if (available >= needed) return;
+  throw Error(ErrorCode::no_space,
+              fmt::format("{} needs {} of memory and the machine has {} available", body.name(), format_bytes(needed),
+                          format_bytes(available)),
+              "stop branches that are not needed (`pgtwig stop`), or give it less with --set shared_buffers=8MB");
+}
+
+void Instances::start(const Body& body, const StartOptions& options) {
+  require_memory(body);
+  runtime::InstanceSpec instance = spec(body);
+  const postgres::InstanceConfiguration settings = configuration(body, options);
+  postgres::write_instance_files(settings);
+  instance.settings = postgres::command_line_settings(settings);
+  const std::uint64_t log_offset = size_or_zero(instance.log_file);
+  close_connections(body.branch.incarnation);
+  const ProcessHandle process = engine_.runtime().start(instance);
+  fault::point("instance.started");
+  try {
+    postgres::Connection connection = postgres::wait_until_ready(
+        process, {.connect = {.socket_directory = settings.files.socket_directory(), .port = body.branch.port},
+                  .data_directory = body.data(),
+                  .log_file = instance.log_file,
+                  .log_offset = log_offset,
+                  .timeout = options.timeout});
+  } catch (Error& error) {
+    // Not all of it may be gone: nothing that failed to start is left running.
+    engine_.runtime().stop(instance, runtime::StopMode::immediate, stop_timeout);
+    error.add_context(fmt::format("PostgreSQL of {} did not start", body.name()));
+    if (error.hint().empty()) error.set_hint(fmt::format("`pgtwig branch logs {}` shows its log", body.name()));
+    throw;
+  }
+}
+
+void Instances::stop(const Body& body) {
+  close_connections(body.branch.incarnation);
+  engine_.runtime().stop(spec(body), runtime::StopMode::fast, stop_timeout);
+}
+
+std::optional<ProcessHandle> Instances::find(const Body& body) {
+  return engine_.runtime().find(spec(body));
+}
+
+void Instances::discard(const catalog::SweepRecord& volume, const OpenPool& pool) {
+  close_connections(volume.volume);
+  const auto installations = engine_.installations();
+  const auto installation = std::ranges::find_if(
+      installations, [&](const postgres::Installation& found) { return found.major == volume.pg_major; });
+  const runtime::InstanceSpec instance{
+      .id = volume.volume,
+      .postgres = installation == installations.end() ? std::filesystem::path() : installation->program("postgres"),
+      .data_directory = pool.record.directory / volume.volume.text() / "data",
+      .directory = engine_.paths().instance(volume.volume),
+      .log_file = engine_.paths().instance_log(volume.volume),
+      .settings = {},
+      .user = engine_.instance_user(),
+      .environment = {}};
+  engine_.runtime().stop(instance, runtime::StopMode::immediate, stop_timeout);
+  remove_tree(instance.directory);
+  std::error_code ignored;
+  std::filesystem::remove(instance.log_file, ignored);
+}
+
+Instances::Admin::~Admin() {
+  if (!connection_ || !connection_->is_usable()) return;
+  std::list<Idle> surplus;  // closed after the mutex is free
+  const std::lock_guard lock(instances_->mutex_);
+  instances_->idle_.push_front({id_, std::move(*connection_), std::chrono::steady_clock::now()});
+  if (instances_->idle_.size() > idle_connections_kept) {
+    surplus.splice(surplus.begin(), instances_->idle_, std::prev(instances_->idle_.end()));
+  }
+}
+
+Instances::Admin Instances::admin(const Body& body) {
+  while (true) {
+    std::optional<postgres::Connection> connection;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = std::ranges::find(idle_, body.branch.incarnation, &Idle::id);
+      if (found == idle_.end()) break;
+      connection = std::move(found->connection);
+      idle_.erase(found);
+    }
+    if (connection->is_usable()) return {*this, body.branch.incarnation, std::move(*connection)};
+  }
+  return {*this, body.branch.incarnation, connect(body, "postgres")};
+}
+
+postgres::Connection Instances::connect(const Body& body, const std::string& database) {
+  const postgres::InstanceFiles files{.directory = engine_.paths().instance(body.branch.incarnation)};
+  return postgres::Connection::open(
+      {.socket_directory = files.socket_directory(), .port = body.branch.port, .database = database});
+}
+
+void Instances::close_connections(const IncarnationId& id) {
+  std::list<Idle> closing;
+  const std::lock_guard lock(mutex_);
+  for (auto at = idle_.begin(); at != idle_.end();) {
+    const auto next = std::next(at);
+    if (at->id == id) closing.splice(closing.end(), idle_, at);
+    at = next;
+  }
+}
+
+void Instances::close_idle_connections() {
+  std::list<Idle> closing;
+  const std::lock_guard lock(mutex_);
+  const auto now = std::chrono::steady_clock::now();
+  for (auto at = idle_.begin(); at != idle_.end();) {
+    const auto next = std::next(at);
+    if (now - at->since > idle_connection_lifetime) closing.splice(closing.end(), idle_, at);
+    at = next;
+  }
+}
+
+std::filesystem::path Instances::log_file(const Body& body) const {
+  return engine_.paths().instance_log(body.branch.incarnation);
+}
+
+}  // namespace pgtwig::engine

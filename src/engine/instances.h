@@ -1,0 +1,101 @@
+// The instances of branches: what a branch's record and its project mean for PostgreSQL, and the admin connections to
+// them.
+#pragma once
+
+#include <chrono>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "catalog/catalog.h"
+#include "engine/engine.h"
+#include "engine/pools.h"
+#include "postgres/cluster.h"
+#include "postgres/connection.h"
+#include "runtime/instance_runtime.h"
+
+namespace pgtwig::engine {
+
+// A branch with all that is needed to run it.
+struct Body {
+  catalog::ProjectRecord project;
+  catalog::BranchRecord branch;
+  std::shared_ptr<OpenPool> pool;
+
+  std::string name() const { return project.name.text() + "/" + branch.name.text(); }
+  std::filesystem::path volume() const { return pool->record.directory / branch.incarnation.text(); }
+  std::filesystem::path data() const { return volume() / "data"; }
+};
+
+struct StartOptions {
+  bool subscriptions_off = false;  // no logical replication workers in this start
+  std::chrono::milliseconds timeout{120'000};
+};
+
+class Instances {
+ public:
+  explicit Instances(Engine& engine) : engine_(engine) {}
+
+  // Starts the postmaster and returns when a query works. Throws Error postgres_failed with PostgreSQL's own words,
+  // busy when its port was taken, timed_out; the instance then is stopped again.
+  void start(const Body& body, const StartOptions& options = {});
+  // Fast shutdown. Fine when it is not running.
+  void stop(const Body& body);
+  std::optional<ProcessHandle> find(const Body& body);
+  // Ends the instance of a volume that is going to be destroyed, and removes its directory, socket and log.
+  void discard(const catalog::SweepRecord& volume, const OpenPool& pool);
+
+  // An open connection of the reserved admin role, kept for the next time when it comes back: parents are asked often.
+  class Admin {
+   public:
+    Admin(Instances& instances, IncarnationId id, postgres::Connection connection)
+        : instances_(&instances),
+          id_(std::move(id)),
+          connection_(std::make_unique<postgres::Connection>(std::move(connection))) {}
+    Admin(Admin&&) = default;
+    Admin& operator=(Admin&&) = default;
+    ~Admin();
+    postgres::Connection& operator*() { return *connection_; }
+    postgres::Connection* operator->() { return &*connection_; }
+    // It failed or its server is about to stop: it does not come back.
+    void drop() { connection_.reset(); }
+
+   private:
+    Instances* instances_;
+    IncarnationId id_;
+    std::unique_ptr<postgres::Connection> connection_;
+  };
+  Admin admin(const Body& body);
+  // A new connection to one database of it.
+  postgres::Connection connect(const Body& body, const std::string& database);
+  // Closes connections that nobody has used for a while, so that they do not stand in the way of DROP DATABASE for
+  // ever.
+  void close_idle_connections();
+
+  std::filesystem::path log_file(const Body& body) const;
+
+ private:
+  runtime::InstanceSpec spec(const Body& body) const;
+  postgres::InstanceConfiguration configuration(const Body& body, const StartOptions& options) const;
+  void require_memory(const Body& body) const;
+  void close_connections(const IncarnationId& id);
+
+  struct Idle {
+    IncarnationId id;
+    postgres::Connection connection;
+    std::chrono::steady_clock::time_point since;
+  };
+  Engine& engine_;
+  std::mutex mutex_;
+  std::list<Idle> idle_;  // newest first
+};
+
+// Shared memory that an instance of this branch takes before it does anything: its shared_buffers.
+Bytes shared_buffers_of(const Config& config, const catalog::ProjectRecord& project,
+                        const catalog::BranchRecord& branch);
+
+}  // namespace pgtwig::engine

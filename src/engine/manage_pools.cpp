@@ -1,0 +1,132 @@
+// Pools that a person makes, grows and trims; the default one makes itself (pools.cpp).
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "engine/body.h"
+#include "engine/operation.h"
+#include "engine/pools.h"
+#include "storage/pool_image.h"
+
+namespace pgtwig::engine {
+namespace {
+
+LockRequest pool_lock(const PoolName& name) {
+  return {"pool " + name.text(), LockMode::exclusive};
+}
+
+PoolPlan plan_of(Engine& engine, const CreatePool& request) {
+  if (request.directory && request.image_size) {
+    throw Error(ErrorCode::invalid_argument, "a pool is either a directory or an image",
+                "give --directory or --size, not both");
+  }
+  PoolPlan plan{.name = request.name,
+                .driver = request.driver.value_or(""),
+                .directory = {},
+                .image = {},
+                .image_size = {},
+                .image_file_system = {}};
+  if (request.directory) {
+    if (!request.directory->is_absolute()) {
+      throw Error(ErrorCode::invalid_argument, fmt::format("{} is not an absolute path", request.directory->string()));
+    }
+    if (!std::filesystem::is_directory(*request.directory)) {
+      throw Error(ErrorCode::not_found, fmt::format("{} is not a directory", request.directory->string()),
+                  "make it first");
+    }
+    if (request.file_system) {
+      throw Error(ErrorCode::invalid_argument, "--file-system is for images: a directory has its own already");
+    }
+    plan.directory = std::filesystem::canonical(*request.directory);
+    if (std::filesystem::exists(plan.directory / pool_marker_file_name)) {
+      throw Error(ErrorCode::already_exists, fmt::format("{} is a pool already", plan.directory.string()),
+                  "`pgtwig pool list` shows all; one of another installation cannot be shared");
+    }
+    return plan;
+  }
+  const auto best = storage::best_image_file_system();
+  if (!best) {
+    throw Error(ErrorCode::not_available, "an image pool needs root, loop devices and mkfs.btrfs or mkfs.xfs",
+                "give --directory with a directory on Btrfs or XFS");
+  }
+  plan.directory = engine.paths().pools() / request.name.text();
+  plan.image = engine.paths().pools() / (request.name.text() + ".img");
+  plan.image_size = request.image_size.value_or(engine.config().pool_image_size);
+  plan.image_file_system = request.file_system.value_or(*best == storage::ImageFileSystem::btrfs ? "btrfs" : "xfs");
+  if (plan.image_file_system != "btrfs" && plan.image_file_system != "xfs") {
+    throw Error(ErrorCode::invalid_argument, fmt::format("an image cannot be {}", plan.image_file_system),
+                "use btrfs or xfs");
+  }
+  make_directories(engine.paths().pools(), 0711);
+  return plan;
+}
+
+catalog::PoolRecord require_image_pool(Engine& engine, const PoolName& name) {
+  const auto record = engine.catalog().find_pool(name);
+  if (!record) {
+    throw Error(ErrorCode::not_found, fmt::format("pool {} does not exist", name.text()),
+                "`pgtwig pool list` shows all");
+  }
+  if (record->image.empty()) {
+    throw Error(ErrorCode::conflict, fmt::format("pool {} is a directory, not an image", name.text()),
+                "its file system is yours to grow and trim");
+  }
+  return *record;
+}
+
+}  // namespace
+
+PoolView create_pool(Engine& engine, const CreatePool& request, Listener& listener) {
+  const auto lock = engine.locks().acquire({pool_lock(request.name)}, lock_timeout);
+  if (engine.catalog().find_pool(request.name)) {
+    throw Error(ErrorCode::already_exists, fmt::format("pool {} already exists", request.name.text()),
+                fmt::format("`pgtwig pool get {}` shows it", request.name.text()));
+  }
+  const PoolPlan plan = plan_of(engine, request);
+  return engine.operations().run("pool create", request.name.text(), listener, [&](Operation& operation) {
+    const catalog::PoolRecord record = make_pool(engine, plan, operation);
+    try {
+      auto transaction = engine.catalog().begin();
+      operation.record_begin(*transaction);
+      transaction->insert(record);
+      operation.commit(*transaction);
+    } catch (...) {
+      unmake_pool(engine, record);
+      throw;
+    }
+    PoolView view = engine.pools().view(record);
+    if (record.driver == "copy") {
+      view.warnings.push_back(
+          fmt::format("{} cannot copy on write: branches in it are plain copies", record.directory.string()));
+    }
+    return view;
+  });
+}
+
+PoolView grow_pool(Engine& engine, const PoolName& name, Bytes size, Listener& listener) {
+  const auto lock = engine.locks().acquire({pool_lock(name)}, lock_timeout);
+  const catalog::PoolRecord record = require_image_pool(engine, name);
+  engine.pools().open(record);
+  return engine.operations().run("pool grow", name.text(), listener, [&](Operation& operation) {
+    operation.begin();
+    operation.step("Grow image", [&] { storage::grow_image(record.image, record.mount_point, size); });
+    auto transaction = engine.catalog().begin();
+    operation.commit(*transaction);
+    return engine.pools().view(record);
+  });
+}
+
+Bytes trim_pool(Engine& engine, const PoolName& name, Listener& listener) {
+  const auto lock = engine.locks().acquire({pool_lock(name)}, lock_timeout);
+  const catalog::PoolRecord record = require_image_pool(engine, name);
+  engine.pools().open(record);
+  return engine.operations().run("pool trim", name.text(), listener, [&](Operation& operation) {
+    operation.begin();
+    const Bytes trimmed = operation.step("Trim", [&] { return storage::trim(record.mount_point); });
+    auto transaction = engine.catalog().begin();
+    operation.commit(*transaction);
+    return trimmed;
+  });
+}
+
+}  // namespace pgtwig::engine

@@ -1,0 +1,97 @@
+// What the daemon does before it serves, and when it takes all instances down with it.
+#include "engine/open_installation.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "engine/body.h"
+#include "engine/housekeeping.h"
+#include "engine/sweeper.h"
+#include "engine/use_cases.h"
+
+namespace pgtwig::engine {
+namespace {
+
+// Records that say "running" belong to a daemon that is no more.
+void end_interrupted_operations(Engine& engine) {
+  constexpr int all = 100'000;
+  auto records = engine.catalog().operations(all);
+  std::erase_if(records, [](const auto& record) { return record.state != catalog::OperationState::running; });
+  if (records.empty()) return;
+  auto transaction = engine.catalog().begin();
+  for (catalog::OperationRecord& record : records) {
+    record.state = catalog::OperationState::failed;
+    record.error_code = error_code_info(ErrorCode::internal).name;
+    record.error_message = "the daemon ended in the middle of it; nothing of it remains";
+    record.finished_at = engine.clock().now();
+    transaction->update(record);
+  }
+  transaction->commit();
+}
+
+void restore_instance(Engine& engine, const catalog::ProjectRecord& project, const catalog::BranchRecord& record) {
+  const BranchPath path{project.name, record.name};
+  const auto lock = engine.locks().acquire(
+      {project_lock(path.project, LockMode::shared), branch_lock(path, LockMode::exclusive)}, lock_timeout);
+  const auto branch = engine.catalog().find_branch(record.id);
+  if (!branch) return;
+  Body body = load_body(engine, project, *branch);
+  bring_manifest_up_to_date(engine, body);
+  if (!branch->wants_running) return;
+  if (const auto process = engine.instances().find(body)) {
+    log::info("{} is running as process {}", body.name(), process->pid());
+    return;
+  }
+  refuse_if_tainted(engine, body);
+  engine.instances().start(body, {.subscriptions_off = body.branch.maybe_has_subscriptions});
+  log::info("{} was started again", body.name());
+}
+
+}  // namespace
+
+void restore_instances(Engine& engine, const std::function<bool()>& is_stopping) {
+  for (const auto& project : engine.catalog().projects()) {
+    for (const auto& branch : engine.catalog().branches(project.id)) {
+      if (is_stopping()) return;
+      try {
+        restore_instance(engine, project, branch);
+      } catch (...) {
+        log::error("{}/{}: {}", project.name.text(), branch.name.text(), describe_current_exception());
+      }
+    }
+  }
+}
+
+void open_installation(Engine& engine) {
+  end_interrupted_operations(engine);
+  // Pools before anything is judged: a branch whose pool is away is away, not lost.
+  for (const auto& pool : engine.catalog().pools()) {
+    try {
+      engine.pools().open(pool);
+    } catch (const Error& error) {
+      log::error("{}", error.message());
+    }
+  }
+  // What is swept may hold a port that a branch wants back.
+  engine.sweeper().enqueue_all();
+  engine.sweeper().wait_until_idle();
+  engine.housekeeping().begin();
+}
+
+void sweep(Engine& engine) {
+  engine.sweeper().enqueue_all();
+  engine.sweeper().wait_until_idle();
+}
+
+void stop_all_instances(Engine& engine) {
+  for (const auto& project : engine.catalog().projects()) {
+    for (const auto& branch : engine.catalog().branches(project.id)) {
+      try {
+        engine.instances().stop(load_body(engine, project, branch));
+      } catch (...) {
+        log::error("cannot stop {}/{}: {}", project.name.text(), branch.name.text(), describe_current_exception());
+      }
+    }
+  }
+}
+
+}  // namespace pgtwig::engine

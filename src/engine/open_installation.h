@@ -1,0 +1,14 @@
+// The part of opening an installation that goes on in the background.
+#pragma once
+
+#include <functional>
+
+namespace pgtwig::engine {
+
+class Engine;
+
+// Brings every manifest up to date and starts, one after another, the instances that should run and do not: after a
+// restart of the machine all of them. What does not start is logged and shown as failed.
+void restore_instances(Engine& engine, const std::function<bool()>& is_stopping);
+
+}  // namespace pgtwig::engine

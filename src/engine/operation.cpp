@@ -1,0 +1,221 @@
+#include "engine/operation.h"
+
+#include <algorithm>
+#include <cctype>
+#include <exception>
+
+#include "base/error.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "engine/event_bus.h"
+#include "engine/sweeper.h"
+
+namespace pgtwig::engine {
+namespace {
+
+// How many finished operations the catalog remembers.
+constexpr int operations_kept = 1000;
+
+std::int64_t milliseconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count();
+}
+
+// "Clone volume (btrfs)" -> "clone_volume": what is in brackets differs from machine to machine.
+std::string fault_name(const std::string& text) {
+  std::string name;
+  for (const char c : text.substr(0, text.find(" ("))) {
+    name += std::isalnum(static_cast<unsigned char>(c)) != 0
+                ? static_cast<char>(std::tolower(static_cast<unsigned char>(c)))
+                : '_';
+  }
+  return name;
+}
+
+}  // namespace
+
+Operation::Operation(Engine& engine, std::string kind, std::string target, Listener& listener)
+    : engine_(engine),
+      id_(OperationId::random()),
+      kind_(std::move(kind)),
+      target_(std::move(target)),
+      listener_(listener),
+      started_at_(engine.clock().now()),
+      started_(std::chrono::steady_clock::now()) {}
+
+void Operation::begin(const std::vector<catalog::SweepRecord>& staged) {
+  {
+    const std::lock_guard lock(mutex_);
+    staged_ = staged;
+    for (catalog::SweepRecord& volume : staged_) volume.operation = id_;
+  }
+  auto transaction = engine_.catalog().begin();
+  transaction->insert(record(catalog::OperationState::running));
+  for (const catalog::SweepRecord& volume : staged_) transaction->insert(volume);
+  transaction->commit();
+  begun_ = true;
+  fault_point("begun");
+}
+
+void Operation::record_begin(catalog::Transaction& transaction) {
+  transaction.insert(record(catalog::OperationState::running));
+}
+
+void Operation::warn(const std::string& text) {
+  {
+    const std::lock_guard lock(mutex_);
+    warnings_.push_back(text);
+  }
+  publish("warning", text, 0);
+}
+
+void Operation::notice(const std::string& text) {
+  publish("notice", text, 0);
+}
+
+void Operation::commit(catalog::Transaction& transaction) {
+  fault_point("committing");
+  transaction.update(record(catalog::OperationState::done));
+  transaction.prune_operations(operations_kept);
+  transaction.commit();
+  committed_ = true;
+  try {
+    fault_point("committed");
+  } catch (const Error&) {
+    // It has happened: an injected failure cannot make it fail any more, only a kill can come here.
+  }
+}
+
+std::vector<StepView> Operation::steps() const {
+  const std::lock_guard lock(mutex_);
+  return steps_;
+}
+
+std::int64_t Operation::total_ms() const {
+  return milliseconds_since(started_);
+}
+
+OperationView Operation::view() const {
+  const std::lock_guard lock(mutex_);
+  return {.id = id_.text(),
+          .kind = kind_,
+          .target = target_,
+          .state = std::string(catalog::operation_state_name(catalog::OperationState::running)),
+          .steps = steps_,
+          .error = std::nullopt,
+          .started_at = started_at_,
+          .finished_at = std::nullopt,
+          .total_ms = std::nullopt};
+}
+
+void Operation::publish(const std::string& type, const std::string& text, std::int64_t ms) const {
+  const Event event{.type = type,
+                    .operation = id_.text(),
+                    .kind = kind_,
+                    .target = target_,
+                    .text = text,
+                    .ms = ms,
+                    .time = engine_.clock().now()};
+  listener_.on_event(event);
+  engine_.events().publish(event);
+}
+
+void Operation::fault_point(const std::string& step) const {
+  fault::point(fault_name(kind_) + "." + step);
+}
+
+catalog::OperationRecord Operation::record(catalog::OperationState state) const {
+  const std::lock_guard lock(mutex_);
+  catalog::OperationRecord record{.id = id_,
+                                  .kind = kind_,
+                                  .target = target_,
+                                  .state = state,
+                                  .steps = {},
+                                  .error_code = error_code_,
+                                  .error_message = error_message_,
+                                  .started_at = started_at_,
+                                  .finished_at = std::nullopt};
+  for (const StepView& step : steps_) record.steps.push_back({step.name, step.ms});
+  if (state != catalog::OperationState::running) record.finished_at = engine_.clock().now();
+  return record;
+}
+
+// Called while the failure is being handled.
+void Operation::record_failure() noexcept {
+  try {
+    try {
+      throw;
+    } catch (const Error& error) {
+      const std::lock_guard lock(mutex_);
+      error_code_ = error_code_info(error.code()).name;
+      error_message_ = error.message();
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      error_code_ = error_code_info(ErrorCode::internal).name;
+      error_message_ = describe_current_exception();
+    }
+    if (begun_ && !committed_) {
+      auto transaction = engine_.catalog().begin();
+      transaction->update(record(catalog::OperationState::failed));
+      transaction->commit();
+    }
+  } catch (...) {
+    // The disk may be full: the record stays "running" and is ended by the next daemon.
+    log::error("cannot record the failure of {} {}: {}", kind_, target_, describe_current_exception());
+  }
+}
+
+Operation::StepGuard::StepGuard(Operation& step_operation, const std::string& step_name)
+    : operation(step_operation),
+      name(step_name),
+      started(std::chrono::steady_clock::now()),
+      uncaught(std::uncaught_exceptions()) {
+  operation.publish("step.begun", name, 0);
+  operation.fault_point(fault_name(name));
+}
+
+Operation::StepGuard::~StepGuard() {
+  if (std::uncaught_exceptions() > uncaught) return;  // it failed: the operation's error says so
+  const std::int64_t ms = milliseconds_since(started);
+  {
+    const std::lock_guard lock(operation.mutex_);
+    operation.steps_.push_back({name, ms});
+  }
+  operation.publish("step.done", name, ms);
+}
+
+Operations::Registration::Registration(Operations& all, Operation& operation) : operations(all), id(operation.id()) {
+  const std::lock_guard lock(operations.mutex_);
+  operations.live_.emplace(id, &operation);
+}
+
+Operations::Registration::~Registration() {
+  const std::lock_guard lock(operations.mutex_);
+  operations.live_.erase(id);
+}
+
+void Operations::succeeded(Operation& operation) {
+  operation.publish("operation.done", "", operation.total_ms());
+  log::info("{} {} done in {} ms", operation.kind_, operation.target_, operation.total_ms());
+}
+
+void Operations::failed(Operation& operation) {
+  operation.record_failure();
+  // Committed means the new thing exists, whatever failed after it: nothing of it may be destroyed.
+  if (operation.begun_ && !operation.committed_) engine_.sweeper().destroy_staged(operation.staged_);
+  operation.publish("operation.failed", operation.error_message_, operation.total_ms());
+  log::warn("{} {} failed: {}", operation.kind_, operation.target_, operation.error_message_);
+}
+
+bool Operations::is_live(const OperationId& id) const {
+  const std::lock_guard lock(mutex_);
+  return live_.contains(id);
+}
+
+std::vector<OperationView> Operations::live() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<OperationView> views;
+  for (const auto& [id, operation] : live_) views.push_back(operation->view());
+  return views;
+}
+
+}  // namespace pgtwig::engine

@@ -1,0 +1,73 @@
+// The pools of this installation and the drivers that serve them.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "catalog/catalog.h"
+#include "engine/engine.h"
+#include "engine/operation.h"
+#include "storage/volume_driver.h"
+
+namespace pgtwig::engine {
+
+// Where the volumes of one pool are reached. Shared by everyone who works on them: a driver object lives as long as
+// anyone does.
+struct OpenPool {
+  catalog::PoolRecord record;
+  std::unique_ptr<storage::VolumeDriver> driver;
+};
+
+class Pools {
+ public:
+  explicit Pools(Engine& engine) : engine_(engine) {}
+
+  // Mounts what has to be mounted and opens its driver. Throws Error storage_failed "pool away" when the directory is
+  // not there or is not the one that the pool was made in: its volumes are away, not lost.
+  std::shared_ptr<OpenPool> open(const PoolId& id);
+  std::shared_ptr<OpenPool> open(const catalog::PoolRecord& record);
+  // Forgets the driver, so that the next open() looks at the file system again.
+  void forget(const PoolId& id);
+
+  // The pool for a new project: `wanted`, the configured one, the one called "default", or one that is made now, by the
+  // first that fits: the state directory's own file system if it can copy on write; an image file; plain copies. What
+  // was chosen is said aloud.
+  std::shared_ptr<OpenPool> choose(const std::optional<PoolName>& wanted, Operation& operation);
+
+  // Throws Error no_space when new volumes would endanger what is there: the pool, or the host below its image, is
+  // nearly full.
+  void require_room(const OpenPool& pool);
+
+  PoolView view(const catalog::PoolRecord& record);
+
+ private:
+  std::shared_ptr<OpenPool> make_default(Operation& operation);
+
+  Engine& engine_;
+  std::mutex mutex_;
+  std::map<PoolId, std::shared_ptr<OpenPool>> open_;
+  std::mutex default_mutex_;
+};
+
+// The file in a pool's directory that says which pool it is, its id and its name on a line each: another file system
+// mounted there does not have it.
+inline constexpr const char* pool_marker_file_name = ".pgtwig-pool";
+
+// What a new pool is made of; used by create_pool and for the default one.
+struct PoolPlan {
+  PoolName name;
+  std::string driver;               // empty: by probing
+  std::filesystem::path directory;  // existing, or made for an image
+  std::filesystem::path image;      // empty: none
+  Bytes image_size;
+  std::string image_file_system;  // "btrfs", "xfs"
+};
+// Makes it and its record's content; nothing is left behind on failure. The caller inserts the record.
+catalog::PoolRecord make_pool(Engine& engine, const PoolPlan& plan, Operation& operation);
+// Takes back what make_pool() made.
+void unmake_pool(Engine& engine, const catalog::PoolRecord& record) noexcept;
+
+}  // namespace pgtwig::engine

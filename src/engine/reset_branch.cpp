@@ -1,0 +1,123 @@
+// Reset: the branch gets a new body from its parent's head and keeps its name, port, password and settings. The old
+// body lives until the new one has taken its place.
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "engine/body.h"
+#include "engine/sweeper.h"
+#include "engine/view_of.h"
+#include "postgres/roles.h"
+
+namespace pgtwig::engine {
+namespace {
+
+// Stops the old instance so that the new one can have its port, and starts it again unless the reset went through.
+class OldInstance {
+ public:
+  OldInstance(Engine& engine, const Body& body) : engine_(engine), body_(body) {}
+  ~OldInstance() {
+    if (!stopped_ || replaced_) return;
+    try {
+      engine_.instances().start(body_);
+    } catch (...) {
+      log::error("cannot start {} again after its reset failed: {}", body_.name(), describe_current_exception());
+    }
+  }
+  // A clean shutdown, though it is going to be discarded: should the reset fail, it comes back with its unlogged
+  // tables.
+  void stop() {
+    stopped_ = true;
+    engine_.instances().stop(body_);
+  }
+  void replaced() { replaced_ = true; }
+
+ private:
+  Engine& engine_;
+  const Body& body_;
+  bool stopped_ = false;
+  bool replaced_ = false;
+};
+
+BranchReference parent_head() {
+  return {.project = std::nullopt, .branch_text = "^parent", .point = Now{}};
+}
+
+void keep_password(Engine& engine, Operation& operation, const Body& source, const Body& branch) {
+  if (branch.branch.password.empty() || branch.branch.password == source.branch.password) return;
+  operation.step("Keep password", [&] {
+    postgres::set_password(*engine.instances().admin(branch), postgres::owner_role, branch.branch.password);
+  });
+}
+
+}  // namespace
+
+BranchView reset_branch(Engine& engine, const ResetBranch& request, Listener& listener) {
+  const BranchPath& path = request.path;
+  if (path.branch.is_main()) {
+    throw Error(ErrorCode::conflict, fmt::format("{} is protected: it cannot be reset", path.text()),
+                "reset a branch of it, or make a new project");
+  }
+  require_body(engine, path);
+  const BranchPath source_path = resolve_source(engine, path, request.from.value_or(parent_head()), request.at);
+  if (source_path.project != path.project) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{} is of another project than {}", source_path.text(), path.text()),
+                "a branch is reset to a branch of its own project");
+  }
+  if (source_path == path) {
+    throw Error(
+        ErrorCode::not_available,
+        fmt::format("{} cannot be reset to its own past: points in the past are not available yet", path.text()),
+        fmt::format("`pgtwig branch reset {}` resets it to its parent", path.text()));
+  }
+  const auto lock =
+      engine.locks().acquire({project_lock(path.project, LockMode::shared), branch_lock(source_path, LockMode::shared),
+                              branch_lock(path, LockMode::exclusive)},
+                             lock_timeout);
+  const Body old = require_body(engine, path);
+  const Body source = require_body(engine, source_path);
+  engine.pools().require_room(*source.pool);
+  Body fresh = old;
+  fresh.branch.incarnation = IncarnationId::random();
+  fresh.branch.allowed.clear();
+  if (old.branch.expires_at) {
+    // A branch's time to live begins again with its new body.
+    fresh.branch.expires_at = engine.clock().now() + (*old.branch.expires_at - old.branch.origin.time);
+  }
+  const bool was_running = engine.instances().find(old).has_value();
+
+  return engine.operations().run("branch reset", path.text(), listener, [&](Operation& operation) {
+    fork_body(engine, operation, source, fresh, request.consistency);
+    OldInstance old_instance(engine, old);
+    if (was_running) operation.step("Stop old instance", [&] { old_instance.stop(); });
+    if (old.branch.wants_running) {
+      try {
+        start_body(engine, operation, fresh);
+        keep_password(engine, operation, source, fresh);
+      } catch (...) {
+        // The port must be free before the old instance can have it back.
+        engine.instances().stop(fresh);
+        throw;
+      }
+    }
+    catalog::SweepRecord replaced = sweep_record(old);
+    replaced.operation = operation.id();
+    auto transaction = engine.catalog().begin();
+    transaction->update(fresh.branch);
+    transaction->remove_sweep(fresh.branch.incarnation);
+    transaction->insert(replaced);
+    try {
+      operation.commit(*transaction);
+    } catch (...) {
+      transaction.reset();
+      engine.instances().stop(fresh);
+      throw;
+    }
+    old_instance.replaced();
+    engine.sweeper().enqueue({replaced});
+    return branch_view(engine, fresh, operation);
+  });
+}
+
+}  // namespace pgtwig::engine

@@ -1,0 +1,135 @@
+// Starting, stopping and restarting the instance of a branch.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "engine/body.h"
+#include "engine/view_of.h"
+#include "postgres/cluster.h"
+
+namespace pgtwig::engine {
+namespace {
+
+NamedLocks::Guard lock_branch(Engine& engine, const BranchPath& path) {
+  return engine.locks().acquire({project_lock(path.project, LockMode::shared), branch_lock(path, LockMode::exclusive)},
+                                lock_timeout);
+}
+
+// What is asked of this start goes into the record; it becomes the branch's own once the instance runs with it.
+Body with_request(Engine& engine, Body body, const StartBranch& request, std::optional<Ports::Reservation>& port) {
+  for (const auto& [name, value] : request.settings) {
+    postgres::check_user_setting(name, value);
+    body.branch.settings[name] = value;
+  }
+  for (const std::string& allowed : request.allow) {
+    if (std::ranges::find(body.branch.held_back, allowed) == body.branch.held_back.end()) {
+      const auto near = nearest_names(allowed, body.branch.held_back);
+      throw Error(ErrorCode::not_found, fmt::format("{} holds back nothing called \"{}\"", body.name(), allowed),
+                  near.empty() ? fmt::format("`pgtwig branch get {}` lists what is held back", body.name())
+                               : fmt::format("did you mean \"{}\"?", near.front()));
+    }
+    if (std::ranges::find(body.branch.allowed, allowed) == body.branch.allowed.end())
+      body.branch.allowed.push_back(allowed);
+  }
+  if (request.port && *request.port != body.branch.port) {
+    port.emplace(engine.ports().reserve(request.port));
+    body.branch.port = port->port();
+  }
+  body.branch.wants_running = true;
+  return body;
+}
+
+bool changes_anything(const StartBranch& request, const Body& body) {
+  return !request.settings.empty() || !request.allow.empty() || (request.port && *request.port != body.branch.port);
+}
+
+BranchView start_and_record(Engine& engine, Operation& operation, Body& body) {
+  start_body(engine, operation, body);
+  write_manifest(engine, body);
+  auto transaction = engine.catalog().begin();
+  transaction->update(body.branch);
+  operation.commit(*transaction);
+  return branch_view(engine, body, operation);
+}
+
+void refuse_taken_port(const Error& error, const Body& body) {
+  if (error.code() != ErrorCode::busy) return;
+  throw Error(ErrorCode::conflict,
+              fmt::format("port {} of {} is taken by another program", body.branch.port, body.name()),
+              fmt::format("`pgtwig start {} --port N` gives it another one", body.name()));
+}
+
+}  // namespace
+
+BranchView start_branch(Engine& engine, const StartBranch& request, Listener& listener) {
+  const auto lock = lock_branch(engine, request.path);
+  const Body current = require_body(engine, request.path);
+  if (engine.instances().find(current)) {
+    if (changes_anything(request, current)) {
+      throw Error(ErrorCode::conflict, fmt::format("{} is running: what was asked for takes a restart", current.name()),
+                  fmt::format("`pgtwig restart {}` with the same options", current.name()));
+    }
+    return branch_view(engine, current);
+  }
+  refuse_if_tainted(engine, current);
+  std::optional<Ports::Reservation> port;
+  Body body = with_request(engine, current, request, port);
+  return engine.operations().run("branch start", body.name(), listener, [&](Operation& operation) {
+    operation.begin();
+    try {
+      return start_and_record(engine, operation, body);
+    } catch (const Error& error) {
+      if (!engine.instances().find(body)) write_manifest(engine, current);
+      refuse_taken_port(error, body);
+      throw;
+    }
+  });
+}
+
+BranchView stop_branch(Engine& engine, const BranchPath& path, Listener& listener) {
+  const auto lock = lock_branch(engine, path);
+  Body body = require_body(engine, path);
+  if (!engine.instances().find(body) && !body.branch.wants_running) return branch_view(engine, body);
+  return engine.operations().run("branch stop", body.name(), listener, [&](Operation& operation) {
+    operation.begin();
+    operation.step("Stop instance", [&] {
+      engine.instances().stop(body);
+      // Without fsync a clean shutdown is clean only once the page cache is on disk.
+      if (body.branch.durability == catalog::Durability::none) body.pool->driver->flush(body.branch.incarnation);
+    });
+    body.branch.wants_running = false;
+    write_manifest(engine, body);
+    auto transaction = engine.catalog().begin();
+    transaction->update(body.branch);
+    operation.commit(*transaction);
+    return branch_view(engine, body, operation);
+  });
+}
+
+BranchView restart_branch(Engine& engine, const StartBranch& request, Listener& listener) {
+  const auto lock = lock_branch(engine, request.path);
+  const Body current = require_body(engine, request.path);
+  refuse_if_tainted(engine, current);
+  std::optional<Ports::Reservation> port;
+  Body body = with_request(engine, current, request, port);
+  return engine.operations().run("branch restart", body.name(), listener, [&](Operation& operation) {
+    operation.begin();
+    operation.step("Stop instance", [&] { engine.instances().stop(current); });
+    try {
+      return start_and_record(engine, operation, body);
+    } catch (const Error& error) {
+      // With what was asked for it does not run: it runs again as it was.
+      if (!engine.instances().find(body)) {
+        write_manifest(engine, current);
+        if (changes_anything(request, current)) {
+          operation.step("Start as before", [&] { engine.instances().start(current); });
+        }
+      }
+      refuse_taken_port(error, body);
+      throw;
+    }
+  });
+}
+
+}  // namespace pgtwig::engine

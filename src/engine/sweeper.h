@@ -1,0 +1,44 @@
+// Destroys what is on the catalog's sweep list: what failed operations staged, what finished ones replaced or deleted.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "catalog/catalog.h"
+
+namespace pgtwig::engine {
+
+class Engine;
+
+class Sweeper {
+ public:
+  explicit Sweeper(Engine& engine);
+  ~Sweeper();  // finishes the volume in hand; the rest stays on the list for the next daemon
+
+  // In the background: the caller does not wait. They have to be on the catalog's list.
+  void enqueue(const std::vector<catalog::SweepRecord>& volumes);
+  // Now, on the caller's thread, after a failure: nothing half-made remains. What cannot be destroyed stays on the
+  // list.
+  void destroy_staged(const std::vector<catalog::SweepRecord>& volumes) noexcept;
+  // Everything on the list that no living operation holds.
+  void enqueue_all();
+  // Returns when everything enqueued so far is done.
+  void wait_until_idle();
+
+ private:
+  void run();
+  void destroy(const catalog::SweepRecord& volume);
+
+  Engine& engine_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<catalog::SweepRecord> queue_;
+  bool busy_ = false;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace pgtwig::engine

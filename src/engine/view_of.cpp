@@ -1,0 +1,163 @@
+#include "engine/view_of.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "engine/size_meter.h"
+
+namespace pgtwig::engine {
+namespace {
+
+constexpr const char* loopback = "127.0.0.1";
+
+// RFC 3986: everything but the unreserved characters is percent-encoded.
+std::string encode_url_part(const std::string& text) {
+  std::string encoded;
+  for (const char c : text) {
+    const bool unreserved = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                            std::string_view("-._~").find(c) != std::string_view::npos;
+    encoded += unreserved ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return encoded;
+}
+
+std::string connection_url(std::uint16_t port, const std::string& password_text) {
+  return fmt::format("postgresql://postgres:{}@{}:{}/postgres", password_text, loopback, port);
+}
+
+// From field 22 of /proc/<pid>/stat and the time since boot.
+std::optional<TimePoint> start_time(const ProcessHandle& process, TimePoint now) {
+  const auto ticks = process_start_ticks(process.pid());
+  if (!ticks) return std::nullopt;
+  timespec uptime{};
+  ::clock_gettime(CLOCK_BOOTTIME, &uptime);
+  const auto since_boot = std::chrono::seconds(uptime.tv_sec) + std::chrono::nanoseconds(uptime.tv_nsec);
+  const auto started = std::chrono::milliseconds(*ticks * 1000 / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK)));
+  return now - std::chrono::duration_cast<std::chrono::microseconds>(since_boot - started);
+}
+
+std::string state_of(Engine& engine, const Body& body, bool is_running) {
+  for (const OperationView& live : engine.operations().live()) {
+    if (live.target != body.name()) continue;
+    if (live.kind == "branch delete") return "deleting";
+    if (!is_running && live.kind != "branch stop") return "creating";
+  }
+  if (is_running) return "running";
+  return body.branch.wants_running ? "failed" : "stopped";
+}
+
+}  // namespace
+
+BranchView branch_view(Engine& engine, const Body& body) {
+  const catalog::BranchRecord& branch = body.branch;
+  const auto process = engine.instances().find(body);
+  const auto parent = branch.parent ? engine.catalog().find_branch(*branch.parent) : std::nullopt;
+  BranchView view;
+  view.name = body.name();
+  view.project = body.project.name.text();
+  view.branch = branch.name.text();
+  if (parent) view.parent = view.project + "/" + parent->name.text();
+  view.state = state_of(engine, body, process.has_value());
+  view.host = loopback;
+  view.port = branch.port;
+  view.url = connection_url(branch.port, "***");
+  view.pool = body.pool->record.name.text();
+  view.driver = body.pool->record.driver;
+  view.method = storage::method_name(body.pool->driver->capabilities().method);
+  view.runtime = body.project.runtime;
+  view.pg_version = body.project.pg_major;
+  view.durability = catalog::durability_name(branch.durability);
+  view.created_at = branch.created_at;
+  if (process) {
+    view.pid = process->pid();
+    view.started_at = start_time(*process, engine.clock().now());
+  }
+  view.expires_at = branch.expires_at;
+  view.size = engine.sizes().known(branch.incarnation);
+  if (!branch.origin.branch.empty()) {
+    view.origin = OriginView{
+        .branch = branch.origin.branch, .snapshot = std::nullopt, .lsn = std::nullopt, .time = branch.origin.time};
+    if (!branch.origin.snapshot.empty()) view.origin->snapshot = branch.origin.snapshot;
+    if (!branch.origin.lsn.empty()) view.origin->lsn = branch.origin.lsn;
+  }
+  view.settings = branch.settings;
+  for (const std::string& held : branch.held_back) {
+    if (std::ranges::find(branch.allowed, held) == branch.allowed.end()) view.held_back.push_back(held);
+  }
+  return view;
+}
+
+BranchView branch_view(Engine& engine, const Body& body, const Operation& operation) {
+  BranchView view = branch_view(engine, body);
+  // The operation is still live while this is written, but its change has happened.
+  view.state = view.pid ? "running" : body.branch.wants_running ? "failed" : "stopped";
+  view.warnings = operation.warnings();
+  view.steps = operation.steps();
+  view.total_ms = operation.total_ms();
+  return view;
+}
+
+ProjectView project_view(Engine& engine, const catalog::ProjectRecord& project) {
+  ProjectView view;
+  view.name = project.name.text();
+  view.runtime = project.runtime;
+  view.pg_version = project.pg_major;
+  view.settings = project.settings;
+  view.created_at = project.created_at;
+  const auto record = engine.catalog().find_pool(project.pool);
+  if (record) {
+    view.pool = record->name.text();
+    view.driver = record->driver;
+  }
+  const auto branches = engine.catalog().branches(project.id);
+  view.branch_count = static_cast<int>(branches.size());
+  try {
+    const auto pool = engine.pools().open(project.pool);
+    view.method = storage::method_name(pool->driver->capabilities().method);
+    for (const auto& branch : branches) {
+      if (engine.instances().find({.project = project, .branch = branch, .pool = pool})) ++view.running_count;
+    }
+  } catch (const Error& error) {
+    view.warnings.push_back(error.message());
+  }
+  return view;
+}
+
+OperationView operation_view(const catalog::OperationRecord& record) {
+  OperationView view{.id = record.id.text(),
+                     .kind = record.kind,
+                     .target = record.target,
+                     .state = std::string(catalog::operation_state_name(record.state)),
+                     .steps = {},
+                     .error = record.error_message.empty() ? std::nullopt : std::optional(record.error_message),
+                     .started_at = record.started_at,
+                     .finished_at = record.finished_at,
+                     .total_ms = std::nullopt};
+  for (const auto& step : record.steps) view.steps.push_back({step.name, step.milliseconds});
+  if (record.finished_at) {
+    view.total_ms =
+        std::chrono::duration_cast<std::chrono::milliseconds>(*record.finished_at - record.started_at).count();
+  }
+  return view;
+}
+
+CredentialsView credentials_view(const Body& body) {
+  const std::string& password = body.branch.password;
+  if (password.empty()) {
+    throw Error(ErrorCode::not_found, fmt::format("the password of {} is not known to pgtwig", body.name()),
+                fmt::format("`pgtwig branch password {} --reset` sets a new one", body.name()));
+  }
+  return {.url = connection_url(body.branch.port, encode_url_part(password)),
+          .password = password,
+          .user = "postgres",
+          .host = loopback,
+          .port = body.branch.port,
+          .database = "postgres"};
+}
+
+}  // namespace pgtwig::engine

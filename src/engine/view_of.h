@@ -1,0 +1,17 @@
+// The engine's records as what callers see.
+#pragma once
+
+#include "engine/body.h"
+#include "engine/operation.h"
+#include "engine/views.h"
+
+namespace pgtwig::engine {
+
+BranchView branch_view(Engine& engine, const Body& body);
+// With what the operation that just made or changed it has to say.
+BranchView branch_view(Engine& engine, const Body& body, const Operation& operation);
+ProjectView project_view(Engine& engine, const catalog::ProjectRecord& project);
+OperationView operation_view(const catalog::OperationRecord& record);
+CredentialsView credentials_view(const Body& body);
+
+}  // namespace pgtwig::engine
