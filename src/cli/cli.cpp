@@ -1,0 +1,65 @@
+// The real world around a call: the process's streams, its environment, the daemon.
+#include "cli/cli.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <thread>
+
+#include "base/error.h"
+#include "cli/render/error.h"
+#include "cli/run.h"
+
+namespace pgtwig::cli {
+namespace {
+
+// As a shell says it, so that scripts around `pgtwig run` need not know pgtwig.
+constexpr int exit_not_executable = 126;
+constexpr int exit_not_found = 127;
+
+// A program started by us gets the signals as we got them.
+void restore_sigpipe() {
+  ::signal(SIGPIPE, SIG_DFL);
+}
+
+int become(Console& console, const ProcessImage& image) {
+  for (const auto& name : image.removed_variables) ::unsetenv(name.c_str());
+  for (const auto& [name, value] : image.environment) ::setenv(name.c_str(), value.c_str(), 1);
+  std::vector<char*> argv;
+  for (const auto& argument : image.argv) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  restore_sigpipe();
+  ::execvp(argv.front(), argv.data());
+  int status = errno == ENOENT ? exit_not_found : exit_not_executable;
+  Error error = system_error(errno, fmt::format("cannot run {}", image.argv.front()));
+  show_error(error.set_hint("is it installed, and on PATH?"), console, false);
+  return status;
+}
+
+}  // namespace
+
+int run(int argc, char** argv, const Composition& composition) {
+  ::signal(SIGPIPE, SIG_IGN);  // a closed pipe is seen where we write
+  std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  SystemClock clock;
+  World world;
+  world.environment = current_environment();
+  bool wants_color = std::find(words.begin(), words.end(), "--no-color") == words.end();
+  SystemConsole console(world.environment, wants_color);
+  std::error_code unreadable;
+  world.working_directory = std::filesystem::current_path(unreadable);
+  world.is_root = ::geteuid() == 0;
+  world.clock = &clock;
+  world.console = &console;
+  world.connect = connect_to_daemon;
+  world.become = [&](const ProcessImage& image) { return become(console, image); };
+  world.pause = [](std::chrono::milliseconds time) { std::this_thread::sleep_for(time); };
+  world.composition = &composition;
+  return run_words(world, words);
+}
+
+}  // namespace pgtwig::cli

@@ -1,0 +1,49 @@
+// The commands by noun; registry.cpp puts them into one tree.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "cli/command.h"
+
+namespace pgtwig::cli {
+
+Command project_commands();
+Command branch_commands();
+Command start_command();
+Command stop_command();
+Command restart_command();
+Command status_command();
+Command psql_command();
+Command run_command();
+Command env_command();
+Command url_command();
+Command use_command();
+Command pool_commands();
+Command operation_commands();
+Command daemon_commands();
+Command state_commands();
+Command config_commands();
+Command completion_command();
+Command complete_command();
+Command man_command();
+Command reference_command();
+Command version_command();
+Command help_command();
+
+// Options that several commands share.
+Option set_option();
+Option port_option();
+Option list_format_option();
+Option from_option();
+Option at_option();
+Option consistency_option();
+Option fast_option();
+// The value of --consistency or --fast, where one of them was given.
+std::optional<std::string> chosen_consistency(const Session& session);
+
+// What is said of a branch that is now ready: "Ready in 74 ms:" on standard error and its address on standard output,
+// or the branch in the format that was asked for.
+void print_ready(Session& session, const std::string& branch_json, const std::string& word);
+
+}  // namespace pgtwig::cli

@@ -1,0 +1,126 @@
+// pgtwig config: the file, read and edited without the daemon.
+#include "base/config.h"
+
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+
+#include "base/error.h"
+#include "cli/answers.h"
+#include "cli/commands/commands.h"
+#include "cli/render/table.h"
+#include "cli/request.h"
+
+namespace pgtwig::cli {
+namespace {
+
+Config read_config(Session& session) {
+  return load_config(session.paths().config_file, session.world().environment);
+}
+
+std::string origin_of(const Config& config, const std::string& key) {
+  auto found = config.origins.find(key);
+  return found == config.origins.end() ? "default" : found->second;
+}
+
+// Every key with a value: the known ones, and the settings of PostgreSQL that are set.
+std::vector<ConfigKey> keys_with_values(const Config& config) {
+  std::vector<ConfigKey> keys;
+  for (const auto& key : config_keys())
+    if (key.name.find('<') == std::string::npos) keys.push_back(key);
+  for (const auto& [name, value] : config.postgres_settings)
+    keys.push_back({"postgres.settings." + name, "PostgreSQL's " + name + " for every branch"});
+  return keys;
+}
+
+int get_value(Session& session) {
+  const std::string& key = session.invocation().get("KEY");
+  std::string value = config_value(read_config(session), key);
+  print_answer(session,
+               {.json = RequestBody().set(key, value).text(), .table = [&](const Terminal&) { return value + "\n"; }});
+  return 0;
+}
+
+int set_value(Session& session) {
+  const std::string& key = session.invocation().get("KEY");
+  set_config_value(session.paths().config_file, key, session.invocation().get("VALUE"));
+  session.say(fmt::format("Set {} in {}", key, session.paths().config_file.string()));
+  Config config = read_config(session);
+  if (origin_of(config, key) == "environment")
+    session.warn(
+        fmt::format("the environment says {} = {}, which goes before the file", key, config_value(config, key)));
+  if (session.api_without_start().is_daemon_running())
+    session.say("The daemon reads it at its next start: pgtwig daemon stop");
+  return 0;
+}
+
+int list_values(Session& session) {
+  Config config = read_config(session);
+  Table table;
+  table.columns = {{.title = "KEY", .importance = 9},
+                   {.title = "VALUE", .importance = 9, .may_shrink = true},
+                   {.title = "FROM", .importance = 5},
+                   {.title = "MEANING", .importance = 2, .may_shrink = true}};
+  boost::json::array values;
+  for (const auto& key : keys_with_values(config)) {
+    std::string value = config_value(config, key.name);
+    std::string origin = origin_of(config, key.name);
+    values.push_back({{"key", key.name}, {"value", value}, {"origin", origin}, {"meaning", key.description}});
+    table.rows.push_back({key.name, value, origin, key.description});
+  }
+  print_answer(session, {.json = boost::json::serialize(boost::json::object{{"config", values}}),
+                         .table = [&](const Terminal& terminal) { return render_table(table, terminal); },
+                         .names =
+                             [&] {
+                               std::vector<std::string> names;
+                               for (const auto& row : table.rows) names.push_back(row.front());
+                               return names;
+                             },
+                         .branches = {}});
+  return 0;
+}
+
+int show_path(Session& session) {
+  std::string path = session.paths().config_file.string();
+  print_answer(session,
+               {.json = RequestBody().set("path", path).text(), .table = [&](const Terminal&) { return path + "\n"; }});
+  return 0;
+}
+
+Argument key_argument() {
+  return {.name = "KEY", .kind = ValueKind::config_key, .help = "for example ports.first (see `config list`)"};
+}
+
+}  // namespace
+
+Command config_commands() {
+  Command get{.names = {"get"},
+              .summary = "Print a value of the configuration",
+              .arguments = {key_argument()},
+              .formats = plain_formats(),
+              .examples = {{"pgtwig config get ports.first", ""}},
+              .run = get_value};
+  Command set{.names = {"set"},
+              .summary = "Set a value in the configuration file",
+              .description = "Comments and the order of the file's other lines are kept.",
+              .arguments = {key_argument(), {.name = "VALUE", .help = "its new value"}},
+              .examples = {{"pgtwig config set branch.shared_buffers 64MB", ""}},
+              .run = set_value};
+  Command list{.names = {"list", "ls"},
+               .summary = "List every key with its value and where that is from",
+               .options = {list_format_option()},
+               .formats = named_formats(),
+               .examples = {{"pgtwig config list", ""}},
+               .run = list_values};
+  Command path{.names = {"path"},
+               .summary = "Print where the configuration file is",
+               .formats = plain_formats(),
+               .examples = {{"pgtwig config path", ""}},
+               .run = show_path};
+  return {.names = {"config"},
+          .summary = "The configuration file",
+          .section = "The machine",
+          .commands = {get, set, list, path}};
+}
+
+}  // namespace pgtwig::cli

@@ -1,0 +1,177 @@
+// psql, run, env, url: the ways from a branch to a program that talks to it. Passwords go by the environment, never by
+// arguments, which every user of the machine can read.
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "api/json.h"
+#include "base/config.h"
+#include "base/error.h"
+#include "base/fs.h"
+#include "cli/answers.h"
+#include "cli/commands/branch.h"
+#include "cli/commands/commands.h"
+#include "cli/render/text_formats.h"
+#include "cli/request.h"
+#include "cli/targets.h"
+#include "postgres/installation.h"
+
+namespace pgtwig::cli {
+namespace {
+
+using Variables = std::vector<std::pair<std::string, std::string>>;
+
+engine::BranchView require_running(Session& session, const BranchPath& branch) {
+  auto view = api::from_json<engine::BranchView>(session.api().request("GET", target_of(branch)));
+  if (view.state != "stopped" && view.state != "suspended") return view;
+  if (session.shows_words()) session.say(fmt::format("{} is {}: starting it", view.name, view.state));
+  return api::from_json<engine::BranchView>(
+      session.api().request("POST", target_of(branch) + "/start", RequestBody().text()));
+}
+
+// libpq reads these too, and they would lead it elsewhere than PGHOST and PGPORT say, or refuse what is there.
+std::vector<std::string> misleading_variables() {
+  return {"PGHOSTADDR",       "PGSERVICE",     "PGSERVICEFILE", "PGSSLMODE",           "PGREQUIRESSL",
+          "PGCHANNELBINDING", "PGREQUIREAUTH", "PGREQUIREPEER", "PGTARGETSESSIONATTRS"};
+}
+
+ProcessImage image_for(std::vector<std::string> argv, const Variables& variables) {
+  ProcessImage image;
+  image.argv = std::move(argv);
+  image.environment.insert(variables.begin(), variables.end());
+  image.removed_variables = misleading_variables();
+  return image;
+}
+
+// The psql that came with the branch's server, else the one on PATH.
+std::string find_psql(Session& session, int pg_version) {
+  Config config = load_config(session.paths().config_file, session.world().environment);
+  for (const auto& installation : postgres::find_installations(config.postgres_directories)) {
+    auto program = installation.program("psql");
+    if (installation.major == pg_version && std::filesystem::exists(program)) return program.string();
+  }
+  return "psql";
+}
+
+int run_psql(Session& session) {
+  BranchPath branch = branch_or_current(session, "BRANCH");
+  auto view = require_running(session, branch);
+  auto variables = connection_variables(read_credentials(session, branch), branch);
+  std::vector<std::string> argv{find_psql(session, view.pg_version)};
+  const auto& rest = session.invocation().rest();
+  argv.insert(argv.end(), rest.begin(), rest.end());
+  return session.world().become(image_for(std::move(argv), variables));
+}
+
+int run_program(Session& session) {
+  if (session.invocation().rest().empty())
+    throw Error(ErrorCode::invalid_argument, "'pgtwig run' needs a command behind '--'",
+                "for example: pgtwig run demo/dev -- npm test");
+  BranchPath branch = branch_or_current(session, "BRANCH");
+  require_running(session, branch);
+  auto variables = connection_variables(read_credentials(session, branch), branch);
+  return session.world().become(image_for(session.invocation().rest(), variables));
+}
+
+std::string variables_json(const Variables& variables) {
+  RequestBody object;
+  for (const auto& [name, value] : variables) object.set(name, value);
+  return object.text();
+}
+
+int print_environment(Session& session) {
+  BranchPath branch = branch_or_current(session, "BRANCH");
+  auto variables = connection_variables(read_credentials(session, branch), branch);
+  std::string text = session.format() == Format::json
+                         ? render_json(variables_json(variables), session.console().data_terminal().is_terminal)
+                         : render_environment(variables);
+  auto file = session.invocation().find("output");
+  if (!file) {
+    session.print(text);
+    return 0;
+  }
+  write_file_durably(std::filesystem::absolute(*file), text, 0600);
+  session.say(fmt::format("Wrote {} (readable by its owner only)", *file));
+  return 0;
+}
+
+int print_url(Session& session) {
+  BranchPath branch = branch_or_current(session, "BRANCH");
+  std::string result = session.api().request("GET", target_of(branch) + "/credentials");
+  Answer answer;
+  answer.json = result;
+  answer.table = [&](const Terminal&) { return api::from_json<engine::CredentialsView>(result).url + "\n"; };
+  print_answer(session, answer);
+  return 0;
+}
+
+Argument chosen_branch() {
+  return {.name = "BRANCH",
+          .kind = ValueKind::branch,
+          .help = "without it the branch chosen by `pgtwig use`",
+          .is_required = false};
+}
+
+Command url(const std::string& prefix) {
+  Command command;
+  command.names = {"url"};
+  command.summary = "Print a branch's connection string, with its password";
+  command.arguments = {chosen_branch()};
+  command.formats = plain_formats();
+  command.examples = {{fmt::format("pgtwig {}url demo/dev", prefix), ""}};
+  command.run = print_url;
+  if (prefix.empty()) command.section = "Connecting";
+  return command;
+}
+
+}  // namespace
+
+Command psql_command() {
+  return {.names = {"psql"},
+          .summary = "Open psql on a branch",
+          .description = "A stopped branch is started first. What stands behind '--' goes to psql.",
+          .arguments = {chosen_branch()},
+          .rest = "PSQL-ARGUMENT",
+          .examples = {{"pgtwig psql demo/dev", ""},
+                       {"pgtwig psql demo/dev -- -c 'SELECT count(*) FROM users'", "one statement"}},
+          .run = run_psql,
+          .section = "Connecting"};
+}
+
+Command run_command() {
+  return {.names = {"run"},
+          .summary = "Run a program that finds the branch in its environment",
+          .description =
+              "It gets PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, DATABASE_URL, PGTWIG_PROJECT and "
+              "PGTWIG_BRANCH; its exit status is passed on. A stopped branch is started first.",
+          .arguments = {chosen_branch()},
+          .rest = "COMMAND",
+          .examples = {{"pgtwig run demo/dev -- npm test", ""},
+                       {"pgtwig run demo/dev -- pg_dump -Fc -f dev.dump", "any PostgreSQL program, too"}},
+          .run = run_program,
+          .section = "Connecting"};
+}
+
+Command env_command() {
+  return {.names = {"env"},
+          .summary = "Print the variables of a branch for an .env file",
+          .arguments = {chosen_branch()},
+          .options = {{.names = {"--output", "-o"},
+                       .value_name = "FILE",
+                       .kind = ValueKind::file,
+                       .help = "write them to this file, which only its owner can read"}},
+          .examples = {{"pgtwig env demo/dev -o .env", ""},
+                       {"eval \"$(pgtwig env demo/dev | sed 's/^/export /')\"", "into the shell at hand"}},
+          .run = print_environment,
+          .section = "Connecting"};
+}
+
+Command url_command() {
+  return url("");
+}
+
+Command branch_url_command() {
+  return url("branch ");
+}
+
+}  // namespace pgtwig::cli

@@ -1,0 +1,89 @@
+#include "cli/render/progress.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cli/render/style.h"
+
+namespace pgtwig::cli {
+namespace {
+
+constexpr std::size_t name_width = 24;
+constexpr std::size_t time_width = 10;
+
+std::string bullet(const Terminal& terminal) {
+  return terminal.is_utf8 ? "▸" : ">";
+}
+
+std::string done_line(const Terminal& terminal, const engine::Event& event) {
+  std::string name = pad_right(without_control_characters(event.text), name_width);
+  std::string time = pad_left(format_milliseconds(event.ms), time_width);
+  return "  " + paint(terminal, Paint::green, bullet(terminal)) + " " + name + time;
+}
+
+}  // namespace
+
+std::string format_milliseconds(std::int64_t ms) {
+  if (ms < 10'000) return fmt::format("{} ms", ms);
+  if (ms < 120'000) return fmt::format("{}.{} s", ms / 1000, ms % 1000 / 100);
+  return fmt::format("{} min {} s", ms / 60'000, ms % 60'000 / 1000);
+}
+
+Progress::Progress(Console& console, std::string heading, bool is_silent)
+    : console_(console), heading_(std::move(heading)), is_silent_(is_silent) {}
+
+Progress::~Progress() {
+  clear_live_line();
+}
+
+void Progress::on_event(const engine::Event& event) {
+  if (event.type == "notice") notices_.push_back(event.text);
+  if (is_silent_) return;
+  const Terminal& terminal = console_.words_terminal();
+  clear_live_line();
+  if (event.type == "step.begun") {
+    print_heading();
+    running_.push_back(event.text);
+  } else if (event.type == "step.done") {
+    auto found = std::find(running_.begin(), running_.end(), event.text);
+    if (found != running_.end()) running_.erase(found);
+    print_line(done_line(terminal, event));
+  } else if (event.type == "notice") {
+    print_line("  " + paint(terminal, Paint::yellow, "note:") + " " + without_control_characters(event.text));
+  }
+  draw_live_line();
+}
+
+bool Progress::has_shown(const std::string& notice) const {
+  return !is_silent_ && std::find(notices_.begin(), notices_.end(), notice) != notices_.end();
+}
+
+void Progress::print_heading() {
+  if (has_heading_) return;
+  has_heading_ = true;
+  if (!heading_.empty()) console_.write_words(heading_ + "\n");
+}
+
+void Progress::print_line(const std::string& line) {
+  print_heading();
+  console_.write_words(line + "\n");
+}
+
+void Progress::clear_live_line() {
+  if (!has_live_line_) return;
+  console_.write_words("\r\x1b[K");
+  has_live_line_ = false;
+}
+
+// The oldest step that still runs, on a line that the next event overwrites.
+void Progress::draw_live_line() {
+  const Terminal& terminal = console_.words_terminal();
+  if (!terminal.is_terminal || running_.empty()) return;
+  std::string line =
+      "  " + bullet(terminal) + " " + without_control_characters(running_.front()) + (terminal.is_utf8 ? " …" : " ...");
+  console_.write_words(cut_to_width(terminal, line, static_cast<std::size_t>(terminal.width) - 1));
+  has_live_line_ = true;
+}
+
+}  // namespace pgtwig::cli

@@ -1,0 +1,43 @@
+// The steps of an operation as they happen: live on a terminal, a line for each one elsewhere. On standard error.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/console.h"
+#include "engine/views.h"
+
+namespace pgtwig::cli {
+
+class Progress {
+ public:
+  // `heading` is printed with the first thing to tell: an operation that is refused at once has none. A silent one only
+  // remembers the notices.
+  Progress(Console& console, std::string heading, bool is_silent);
+  ~Progress();  // leaves no half line behind
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void on_event(const engine::Event& event);
+  // Whether a notice of these words has been shown.
+  bool has_shown(const std::string& notice) const;
+
+ private:
+  void print_heading();
+  void print_line(const std::string& line);
+  void clear_live_line();
+  void draw_live_line();
+
+  Console& console_;
+  std::string heading_;
+  bool is_silent_;
+  bool has_heading_ = false;
+  bool has_live_line_ = false;
+  std::vector<std::string> running_;  // steps begun and not done, oldest first
+  std::vector<std::string> notices_;
+};
+
+// "74 ms", "1.2 s", "3 min 5 s".
+std::string format_milliseconds(std::int64_t ms);
+
+}  // namespace pgtwig::cli

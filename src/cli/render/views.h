@@ -1,0 +1,25 @@
+// The engine's views as tables (lists) and cards (single things). `now` is what ages are counted from.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/console.h"
+#include "engine/views.h"
+
+namespace pgtwig::cli {
+
+std::string branch_table(const std::vector<engine::BranchView>& branches, const Terminal& terminal, TimePoint now);
+std::string branch_card(const engine::BranchView& branch, const Terminal& terminal, TimePoint now);
+std::string project_table(const std::vector<engine::ProjectView>& projects, const Terminal& terminal, TimePoint now);
+std::string project_card(const engine::ProjectView& project, const Terminal& terminal, TimePoint now);
+std::string pool_table(const std::vector<engine::PoolView>& pools, const Terminal& terminal, TimePoint now);
+std::string pool_card(const engine::PoolView& pool, const Terminal& terminal, TimePoint now);
+std::string operation_table(const std::vector<engine::OperationView>& operations, const Terminal& terminal,
+                            TimePoint now);
+std::string operation_card(const engine::OperationView& operation, const Terminal& terminal, TimePoint now);
+
+// "3h ago", "in 2h", "now".
+std::string format_age(TimePoint time, TimePoint now);
+
+}  // namespace pgtwig::cli

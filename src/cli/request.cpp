@@ -1,0 +1,79 @@
+#include "cli/request.h"
+
+#include <boost/json.hpp>
+
+#include "cli/render/progress.h"
+
+namespace pgtwig::cli {
+namespace {
+
+namespace json = boost::json;
+
+// "warnings" of a result, whatever the result is of.
+std::vector<std::string> warnings_of(const std::string& text) {
+  std::vector<std::string> warnings;
+  boost::system::error_code error;
+  json::value value = json::parse(text, error);
+  const json::object* object = error ? nullptr : value.if_object();
+  const json::value* list = object == nullptr ? nullptr : object->if_contains("warnings");
+  if (list == nullptr || !list->is_array()) return warnings;
+  for (const auto& element : list->get_array())
+    if (const auto* warning = element.if_string()) warnings.emplace_back(warning->data(), warning->size());
+  return warnings;
+}
+
+}  // namespace
+
+RequestBody& RequestBody::append(const std::string& key, const std::string& value) {
+  if (!members_.empty()) members_ += ",";
+  members_ += json::serialize(json::string_view(key)) + ":" + value;
+  return *this;
+}
+
+RequestBody& RequestBody::set(const std::string& key, const std::string& value) {
+  return append(key, json::serialize(json::string_view(value)));
+}
+
+RequestBody& RequestBody::set(const std::string& key, std::int64_t value) {
+  return append(key, std::to_string(value));
+}
+
+RequestBody& RequestBody::set(const std::string& key, bool value) {
+  return append(key, value ? "true" : "false");
+}
+
+RequestBody& RequestBody::set(const std::string& key, const std::map<std::string, std::string>& value) {
+  RequestBody object;
+  for (const auto& [name, text] : value) object.set(name, text);
+  return append(key, object.text());
+}
+
+RequestBody& RequestBody::set(const std::string& key, const std::vector<std::string>& value) {
+  json::array array;
+  for (const auto& text : value) array.emplace_back(text);
+  return append(key, json::serialize(array));
+}
+
+std::string perform(Session& session, const Change& change) {
+  std::string result;
+  Progress progress(session.console(), change.heading, !session.shows_words());
+  auto on_event = [&](const engine::Event& event) { progress.on_event(event); };
+  if (change.upload_fd >= 0)
+    result = session.api().upload_with_events(change.target, change.body, change.upload_fd, on_event);
+  else
+    result = session.api().request_with_events(change.method, change.target, change.body, on_event);
+  for (const auto& warning : warnings_of(result))
+    if (!progress.has_shown(warning)) session.warn(warning);
+  return result;
+}
+
+std::map<std::string, std::string> settings_option(const Session& session) {
+  std::map<std::string, std::string> settings;
+  for (const auto& text : session.invocation().all("set")) {
+    auto equals = text.find('=');
+    settings[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  return settings;
+}
+
+}  // namespace pgtwig::cli

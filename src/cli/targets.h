@@ -1,0 +1,53 @@
+// Which project and which branch the words of a call mean. A project may be left out: then it is --project's,
+// PGTWIG_PROJECT's, that of a .pgtwig file found upwards from the working directory, or the only one there is.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "base/names.h"
+#include "cli/session.h"
+
+namespace pgtwig::cli {
+
+// What 'pgtwig use' wrote down: one line, "demo" or "demo/dev".
+struct PlaceFile {
+  std::filesystem::path file;
+  ProjectName project;
+  std::optional<BranchName> branch;
+};
+// The nearest .pgtwig upwards from the working directory. Throws Error invalid_argument naming it when it is malformed.
+std::optional<PlaceFile> find_place_file(const Session& session);
+inline constexpr const char* place_file_name = ".pgtwig";
+
+// The project that was chosen by flag, environment or file; nullopt when none of them says. Asks nobody.
+std::optional<ProjectName> chosen_project(const Session& session);
+// The same, else the only project. Throws when there are none or several.
+ProjectName current_project(Session& session);
+
+// The project of the argument `name`, or the current one where the argument was left out.
+ProjectName project_argument(Session& session, const std::string& name);
+// The branch of the argument `name`, which is required.
+BranchPath branch_argument(Session& session, const std::string& name);
+// The branch of the argument `name`, or the one that PGTWIG_BRANCH or the .pgtwig file chose.
+BranchPath branch_or_current(Session& session, const std::string& name);
+BranchPath parse_branch_path(Session& session, const std::string& subject, const std::string& text);
+
+// --from and --at, checked, as the API takes them.
+struct SourceChoice {
+  std::optional<std::string> from;
+  std::optional<std::string> at;
+};
+SourceChoice source_options(const Session& session);
+
+// A word like "feature/x" is branch x of project feature. Where nothing of that name was found and another project is
+// the chosen one, the hint how to write its branch "feature/x".
+std::optional<std::string> explain_slash(const Session& session, const Error& error);
+
+// "/v1/projects/demo", "/v1/projects/demo/branches/feature%2Fx".
+std::string target_of(const ProjectName& project);
+std::string target_of(const BranchPath& branch);
+
+}  // namespace pgtwig::cli
