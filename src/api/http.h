@@ -1,0 +1,81 @@
+// HTTP as the API sees it: a Request comes in, a Responder takes the answer. Everything of the protocol itself is in
+// http_server.cpp.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fs.h"
+
+namespace pgtwig::api {
+
+// Who is at the other end of the socket, as the kernel says; as they were when they connected.
+struct Peer {
+  pid_t pid = 0;
+  uid_t uid = 0;
+  std::vector<gid_t> groups;  // all of them, the primary one included
+  bool is_in(gid_t group) const;
+};
+Peer peer_of(int socket);
+
+struct Request {
+  std::string method;
+  std::string target;                        // as it was sent, for messages
+  std::vector<std::string> segments;         // of the path, decoded
+  std::map<std::string, std::string> query;  // decoded
+  std::string accept;
+  std::string described_by;  // header Pgtwig-Request: the JSON that describes an upload
+  std::string body;
+  UniqueFd upload;  // a body of content type `upload_content_type`, in an unlinked file, at its beginning
+  Peer peer;
+};
+
+constexpr const char* upload_content_type = "application/vnd.pgtwig.dump";
+constexpr const char* stream_content_type = "application/x-ndjson";
+
+// Takes the answer to one request: send() once, or send_line() any number of times.
+class Responder {
+ public:
+  virtual ~Responder() = default;
+  virtual void send(int status, const std::string& json) = 0;
+  // The first line answers 200. False when the client is gone or doesn't read: nothing more will reach it.
+  virtual bool send_line(const std::string& line) = 0;
+  virtual bool has_begun() const = 0;
+  // To wait on for the client's departure.
+  virtual int socket() const = 0;
+};
+
+struct HttpServerOptions {
+  std::filesystem::path socket;
+  std::optional<gid_t> group;
+  std::filesystem::path spool_directory;
+  int max_connections = 256;
+  // Throws Error when this peer may not come in.
+  std::function<void(const Peer&)> admit;
+  // Called on the connection's thread; may throw anything.
+  std::function<void(Request&, Responder&)> handle;
+};
+
+class HttpServer {
+ public:
+  explicit HttpServer(HttpServerOptions options);
+  ~HttpServer();
+  // Returns after stop(), when the requests under way are finished.
+  void run();
+  // From any thread; returns at once.
+  void stop();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pgtwig::api
