@@ -102,7 +102,7 @@ struct OperationRecord {
 };
 
 // A write transaction: BEGIN IMMEDIATE, durable at commit() (synchronous=FULL); undone by the destructor without it.
-// Holds the catalog's writer mutex, so keep it short and never do anything slow inside.
+// Holds the catalog's writer mutex until then, so keep it short and never do anything slow inside.
 class Transaction {
  public:
   virtual ~Transaction() = default;

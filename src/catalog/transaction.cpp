@@ -157,6 +157,7 @@ class SqliteTransaction final : public Transaction {
       throw;
     }
     is_open_ = false;
+    lock_.unlock();
   }
 
  private:
