@@ -20,6 +20,7 @@ struct SourceFacts {
   Lsn redo;     // replay would begin here
   std::string wal_level;
   bool full_page_writes = true;
+  std::uint64_t shared_buffers = 0;  // bytes
   bool has_subscriptions = false;
   std::vector<std::string> external_tablespaces;   // "name: /path"
   std::vector<std::string> prepared_transactions;  // gids
@@ -29,15 +30,16 @@ struct SourceFacts {
 SourceFacts read_source_facts(Connection& source);
 
 // `auto` on a driver whose forks are atomic: whether a CHECKPOINT first makes the child's first row come sooner than
-// replay would.
+// replay would. A model of the costs of both; where it says no, a CHECKPOINT after the fork keeps the next one quick.
 bool checkpoint_pays(const SourceFacts& facts);
 void checkpoint(Connection& source);
 
-// Backup mode around a copy that is not atomic: slot, pg_backup_start; end() is pg_backup_stop and gives the label.
-// Destruction without end() leaves the source out of backup mode again.
+// Backup mode around a copy that is not atomic: slot, pg_backup_start; end() is pg_backup_stop and gives the label. The
+// slot keeps the segments of the backup until destruction, so copy pg_wal between end() and that. Destruction without
+// end() leaves the source out of backup mode again.
 class BackupSession {
  public:
-  // Throws Error not_available when wal_level is minimal.
+  // Throws Error not_available when wal_level is minimal. `source` is used by nobody else until destruction.
   explicit BackupSession(Connection& source);
   ~BackupSession();
   BackupSession(const BackupSession&) = delete;
@@ -50,7 +52,11 @@ class BackupSession {
   Label end();
 
  private:
+  Label stop();
+  void drop_slot() noexcept;
+
   Connection& source_;
+  std::string slot_;
   bool active_ = false;
 };
 

@@ -14,19 +14,18 @@ namespace pgtwig::postgres {
 std::vector<std::string> paths_left_out_of_a_fork();
 
 struct ForkFindings {
-  std::vector<std::string> held_back;    // "replication slot: x", "standby", "archive_command",
-                                         // "synchronous_standby_names", "cron jobs", "subscriptions"
-  bool maybe_has_subscriptions = false;  // from pg_subscription's file: empty means none
+  std::vector<std::string> held_back;    // "replication slot: x", "standby", and what isolation_overrides() knows
+  bool maybe_has_subscriptions = false;  // from pg_subscription's file: empty means none, if the source was shut down
 };
 
 // Cleans the data directory of a fork before its first start: pid files, slots, standby.signal, recovery.signal,
 // statistics temporaries, pgsql_tmp. Works beneath the directory handle, following no link. Throws Error not_allowed
-// for external tablespaces.
+// for what leads out of the directory: external tablespaces, other links (pg_wal on a disk of its own), includes.
 ForkFindings clean_fork(int data_directory);
 
-// The overrides that keep a branch to itself (synchronous_standby_names='', archive_command, primary_conninfo,
-// restore_command, cron.launch_active_jobs=off, and max_logical_replication_workers=0 while `subscriptions_off`), less
-// what `allowed` lets through.
+// The overrides that keep a branch to itself, less what `allowed` lets through. By the names of held_back:
+// "archive_command", "restore_command", "primary_conninfo", "synchronous_standby_names", "cron jobs". And
+// max_logical_replication_workers=0 while `subscriptions_off`.
 SettingList isolation_overrides(int pg_major, bool subscriptions_off, const std::vector<std::string>& allowed);
 
 // Disables every subscription in every database and sets its slot name to NONE. `connect` opens a database of the
