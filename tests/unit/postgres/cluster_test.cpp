@@ -1,9 +1,9 @@
 // Making a cluster, starting it, and who is let in.
 #include "postgres/cluster.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "tests/unit/postgres/test_instance.h"
