@@ -2,12 +2,16 @@
 // decided by peer credentials.
 #pragma once
 
-#include <atomic>
+#include <sys/types.h>
+
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 
-#include "engine/use_cases.h"
+namespace pgtwig::engine {
+class Engine;
+}
 
 namespace pgtwig::api {
 
@@ -22,9 +26,9 @@ struct ServerOptions {
 class Server {
  public:
   Server(engine::Engine& engine, ServerOptions options);  // binds; throws Error conflict when somebody listens there
-  ~Server();                                              // stop()
-  void run();   // returns after stop(), when the requests under way are finished
-  void stop();  // from any thread
+  ~Server();
+  void run();   // returns after stop(), when the requests and background operations under way are finished
+  void stop();  // from any thread; returns at once
 
  private:
   struct Impl;

@@ -1,0 +1,66 @@
+#include "api/handlers.h"
+
+#include <unistd.h>
+
+#include "api/json.h"
+#include "api/request_fields.h"
+#include "base/error.h"
+#include "engine/engine.h"
+
+namespace pgtwig::api {
+namespace {
+
+constexpr int default_operations = 50;
+constexpr int most_operations = 10'000;
+
+template <class Name>
+Name parse_name(const std::string& text) {
+  auto name = Name::parse(text);
+  if (!name) throw Error(ErrorCode::invalid_argument, name.error());
+  return *name;
+}
+
+}  // namespace
+
+ProjectName parse_project_name(const std::string& text) {
+  return parse_name<ProjectName>(text);
+}
+
+PoolName parse_pool_name(const std::string& text) {
+  return parse_name<PoolName>(text);
+}
+
+BranchName parse_branch_name(const std::string& text) {
+  return parse_name<BranchName>(text);
+}
+
+BranchPath branch_of(const Call& call) {
+  return {parse_project_name(call.names[0]), parse_branch_name(call.names[1])};
+}
+
+std::string get_version(const Call& call) {
+  QueryFields(call.request.query).finish();
+  return to_json(VersionView{.version = PGTWIG_VERSION,
+                             .pid = ::getpid(),
+                             .root = call.engine.paths().state.string(),
+                             .started_at = call.engine.opened_at()});
+}
+
+std::string get_status(const Call& call) {
+  QueryFields(call.request.query).finish();
+  return to_json(engine::get_status(call.engine));
+}
+
+std::string list_operations(const Call& call) {
+  QueryFields query(call.request.query);
+  auto limit = query.number("limit", 1, most_operations);
+  query.finish();
+  return to_json(engine::list_operations(call.engine, static_cast<int>(limit.value_or(default_operations))));
+}
+
+std::string get_operation(const Call& call) {
+  QueryFields(call.request.query).finish();
+  return to_json(engine::get_operation(call.engine, call.names[0]));
+}
+
+}  // namespace pgtwig::api

@@ -1,0 +1,49 @@
+// One function for each thing that can be asked: takes the request apart, calls the engine, returns JSON. Listed by
+// routes.cpp; defined by the noun in handlers_<noun>.cpp.
+#pragma once
+
+#include <string>
+
+#include "api/routes.h"
+#include "base/names.h"
+
+namespace pgtwig::api {
+
+// Names at the border; each throws Error invalid_argument.
+ProjectName parse_project_name(const std::string& text);
+PoolName parse_pool_name(const std::string& text);
+BranchName parse_branch_name(const std::string& text);
+// The first two names of the path.
+BranchPath branch_of(const Call& call);
+
+std::string get_version(const Call& call);
+std::string get_status(const Call& call);
+std::string list_operations(const Call& call);
+std::string get_operation(const Call& call);
+
+std::string list_projects(const Call& call);
+std::string create_project(const Call& call);
+std::string get_project(const Call& call);
+std::string rename_project(const Call& call);
+std::string delete_project(const Call& call);
+
+std::string list_branches(const Call& call);
+std::string create_branch(const Call& call);
+std::string get_branch(const Call& call);
+std::string rename_branch(const Call& call);
+std::string delete_branch(const Call& call);
+std::string reset_branch(const Call& call);
+std::string start_branch(const Call& call);
+std::string restart_branch(const Call& call);
+std::string stop_branch(const Call& call);
+std::string get_credentials(const Call& call);
+std::string reset_password(const Call& call);
+std::string get_log(const Call& call);
+
+std::string list_pools(const Call& call);
+std::string create_pool(const Call& call);
+std::string get_pool(const Call& call);
+std::string grow_pool(const Call& call);
+std::string trim_pool(const Call& call);
+
+}  // namespace pgtwig::api

@@ -1,0 +1,54 @@
+#include "api/handlers.h"
+#include "api/json.h"
+#include "api/request_fields.h"
+
+namespace pgtwig::api {
+
+std::string list_projects(const Call& call) {
+  QueryFields(call.request.query).finish();
+  return to_json(engine::list_projects(call.engine));
+}
+
+std::string create_project(const Call& call) {
+  QueryFields(call.request.query).finish();
+  // With a dump, the body is the dump and its description a header.
+  BodyFields fields(call.request.upload ? call.request.described_by : call.request.body);
+  engine::CreateProject create{.name = parse_project_name(fields.required_text("name")),
+                               .pg_major = {},
+                               .pool = {},
+                               .runtime = fields.text("runtime"),
+                               .port = {},
+                               .settings = fields.settings("settings"),
+                               .dump_fd = call.request.upload.get()};
+  if (auto version = fields.number("pg_version", 1, 999)) create.pg_major = static_cast<int>(*version);
+  if (auto pool = fields.text("pool")) create.pool = parse_pool_name(*pool);
+  if (auto port = fields.number("port", 1, 65535)) create.port = static_cast<std::uint16_t>(*port);
+  if (auto locale = fields.text("locale")) create.locale = *locale;
+  fields.finish();
+  return to_json(engine::create_project(call.engine, create, call.listener));
+}
+
+std::string get_project(const Call& call) {
+  QueryFields(call.request.query).finish();
+  return to_json(engine::get_project(call.engine, parse_project_name(call.names[0])));
+}
+
+std::string rename_project(const Call& call) {
+  QueryFields(call.request.query).finish();
+  BodyFields fields(call.request.body);
+  ProjectName name = parse_project_name(fields.required_text("name"));
+  fields.finish();
+  return to_json(engine::rename_project(call.engine, parse_project_name(call.names[0]), name, call.listener));
+}
+
+std::string delete_project(const Call& call) {
+  QueryFields query(call.request.query);
+  engine::DeleteProject request{
+      .name = parse_project_name(call.names[0]), .force = query.flag("force"), .if_exists = query.flag("if_exists")};
+  query.finish();
+  BodyFields(call.request.body).finish();
+  engine::delete_project(call.engine, request, call.listener);
+  return "{}";
+}
+
+}  // namespace pgtwig::api
