@@ -53,7 +53,8 @@ format-check:
 
 tidy: configure ## clang-tidy over src/
 	$(packages) tidy
-	@run-$(CLANG_TIDY) -clang-tidy-binary $(CLANG_TIDY) -p $(build_dir) -j $(JOBS) -quiet '$(CURDIR)/src/.*'
+	@run-$(CLANG_TIDY) -clang-tidy-binary $(CLANG_TIDY) -p $(build_dir) -j $(JOBS) -quiet \
+		$(if $(TIDY_CHECKS),-checks='$(TIDY_CHECKS)') '$(CURDIR)/src/.*'
 
 clean: ## remove build/
 	@rm -rf build
