@@ -1,11 +1,7 @@
 // A project: a new cluster in a new volume, with its first branch, main.
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/error.h"
-#include "base/fs.h"
 #include "engine/body.h"
 #include "engine/view_of.h"
 #include "postgres/dump.h"
@@ -27,15 +23,6 @@ void require_native(const std::string& runtime) {
   throw Error(ErrorCode::not_available,
               fmt::format("runtime {} is not available: this version runs instances natively only", runtime),
               "leave --runtime out");
-}
-
-// The data directory belongs to PostgreSQL's user, the volume around it to the daemon.
-void make_data_directory(const Body& body, const OsUser& user) {
-  const UniqueFd volume = open_directory(body.volume());
-  if (::mkdirat(volume.get(), "data", 0700) != 0) throw system_error(errno, "cannot make the data directory");
-  if (user.uid != ::geteuid() && ::fchownat(volume.get(), "data", user.uid, user.gid, AT_SYMLINK_NOFOLLOW) != 0) {
-    throw system_error(errno, "cannot hand the data directory to PostgreSQL's user");
-  }
 }
 
 }  // namespace
@@ -87,7 +74,6 @@ ProjectView create_project(Engine& engine, const CreateProject& request, Listene
     operation.step(fmt::format("Make volume ({})", pool->driver->name()), [&] {
       pool->driver->create(main.branch.incarnation);
       pool->driver->attach(main.branch.incarnation, main.branch.host);
-      make_data_directory(main, engine.instance_user());
     });
     operation.step(fmt::format("Make cluster (PostgreSQL {})", installation.version), [&] {
       postgres::init_cluster(installation, {.data_directory = main.data(),

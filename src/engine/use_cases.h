@@ -29,11 +29,11 @@ class Listener {
 
 struct CreateProject {
   ProjectName name;
-  std::optional<int> pg_major;
-  std::optional<PoolName> pool;
-  std::optional<std::string> runtime;
-  std::optional<std::uint16_t> port;
-  catalog::Settings settings;
+  std::optional<int> pg_major = {};
+  std::optional<PoolName> pool = {};
+  std::optional<std::string> runtime = {};
+  std::optional<std::uint16_t> port = {};
+  catalog::Settings settings = {};
   std::string locale = "C.UTF-8";
   int dump_fd = -1;  // seekable; -1: none
 };
@@ -50,15 +50,15 @@ void delete_project(Engine&, const DeleteProject&, Listener&);
 
 struct CreateBranch {
   BranchPath path;
-  std::optional<BranchReference> from;  // absent: the project's main, now
-  std::optional<Point> at;
+  std::optional<BranchReference> from = {};  // absent: the project's main, now
+  std::optional<Point> at = {};
   postgres::Consistency consistency = postgres::Consistency::automatic;
-  std::optional<std::uint16_t> port;
+  std::optional<std::uint16_t> port = {};
   catalog::Durability durability = catalog::Durability::full;
-  std::optional<std::chrono::seconds> time_to_live;
+  std::optional<std::chrono::seconds> time_to_live = {};
   bool start = true;
   bool if_not_exists = false;
-  catalog::Settings settings;
+  catalog::Settings settings = {};
 };
 BranchView create_branch(Engine&, const CreateBranch&, Listener&);
 // By project, main first; all projects when absent.
@@ -74,17 +74,17 @@ struct DeleteBranch {
 std::vector<std::string> delete_branch(Engine&, const DeleteBranch&, Listener&);
 struct ResetBranch {
   BranchPath path;
-  std::optional<BranchReference> from;  // absent: its parent, now
-  std::optional<Point> at;
+  std::optional<BranchReference> from = {};  // absent: its parent, now
+  std::optional<Point> at = {};
   postgres::Consistency consistency = postgres::Consistency::automatic;
 };
 BranchView reset_branch(Engine&, const ResetBranch&, Listener&);
 
 struct StartBranch {
   BranchPath path;
-  std::optional<std::uint16_t> port;
-  std::vector<std::string> allow;  // of held_back
-  catalog::Settings settings;      // added to the branch's
+  std::optional<std::uint16_t> port = {};
+  std::vector<std::string> allow = {};  // of held_back
+  catalog::Settings settings = {};      // added to the branch's
 };
 BranchView start_branch(Engine&, const StartBranch&, Listener&);
 BranchView stop_branch(Engine&, const BranchPath&, Listener&);
@@ -99,10 +99,10 @@ std::string branch_log(Engine&, const BranchPath&, int lines);
 
 struct CreatePool {
   PoolName name;
-  std::optional<std::filesystem::path> directory;  // an existing directory, or
-  std::optional<Bytes> image_size;                 // an image file of this size
-  std::optional<std::string> driver;               // absent: by probing
-  std::optional<std::string> file_system;          // of the image: btrfs, xfs
+  std::optional<std::filesystem::path> directory = {};  // an existing directory, or
+  std::optional<Bytes> image_size = {};                 // an image file of this size
+  std::optional<std::string> driver = {};               // absent: by probing
+  std::optional<std::string> file_system = {};          // of the image: btrfs, xfs
 };
 PoolView create_pool(Engine&, const CreatePool&, Listener&);
 std::vector<PoolView> list_pools(Engine&);
@@ -124,7 +124,7 @@ struct RebuildReport {
   int pools = 0;
   int projects = 0;
   int branches = 0;
-  std::vector<std::string> notes;  // what could not be taken over, and why
+  std::vector<std::string> notes = {};  // what could not be taken over, and why
 };
 // Fills the engine's empty catalog from the manifests of the volumes it finds; called before open_installation().
 RebuildReport rebuild_state(Engine&, const std::vector<std::filesystem::path>& pool_directories);

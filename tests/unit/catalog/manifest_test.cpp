@@ -1,0 +1,70 @@
+#include "catalog/manifest.h"
+
+#include <gtest/gtest.h>
+
+namespace pgtwig::catalog {
+namespace {
+
+Manifest sample() {
+  const ProjectId project = ProjectId::random();
+  const TimePoint time = *parse_rfc3339("2026-03-01T12:00:00.123456Z");
+  return {.installation = InstallationId::random(),
+          .identity = "subvolume 0123",
+          .project = {.id = project,
+                      .name = *ProjectName::parse("demo"),
+                      .pool = PoolId::random(),
+                      .pg_major = 15,
+                      .runtime = "native",
+                      .settings = {{"work_mem", "8MB"}},
+                      .created_at = time},
+          .branch = {.id = BranchId::random(),
+                     .project = project,
+                     .name = *BranchName::parse("feature/ü"),
+                     .parent = BranchId::random(),
+                     .incarnation = IncarnationId::random(),
+                     .host = "local",
+                     .port = 6002,
+                     .wants_running = false,
+                     .durability = Durability::relaxed,
+                     .settings = {{"a.b", "it's \"quoted\""}},
+                     .password = "secret",
+                     .held_back = {"standby"},
+                     .allowed = {},
+                     .maybe_has_subscriptions = true,
+                     .origin = {.branch = "demo/main", .snapshot = {}, .lsn = "0/16B3748", .time = time},
+                     .created_at = time,
+                     .expires_at = time}};
+}
+
+TEST(Manifest, ComesBackAsItWasWritten) {
+  const Manifest manifest = sample();
+  const std::string text = write_manifest(manifest);
+  const auto parsed = parse_manifest(text);
+  ASSERT_TRUE(parsed) << parsed.error();
+  EXPECT_EQ(write_manifest(*parsed), text);
+  EXPECT_EQ(parsed->branch.name.text(), "feature/ü");
+  EXPECT_EQ(parsed->branch.expires_at, manifest.branch.expires_at);
+}
+
+TEST(Manifest, OfANewerFormatIsRefused) {
+  std::string text = write_manifest(sample());
+  text.replace(text.find("\"format\":1"), 10, "\"format\":9");
+  const auto parsed = parse_manifest(text);
+  ASSERT_FALSE(parsed);
+  EXPECT_NE(parsed.error().find("newer"), std::string::npos);
+}
+
+TEST(Manifest, ThatIsCutOrLacksAFieldIsAnErrorAndNoCrash) {
+  const std::string text = write_manifest(sample());
+  for (std::size_t length = 0; length + 2 < text.size(); ++length) {
+    EXPECT_FALSE(parse_manifest(std::string_view(text).substr(0, length)));
+  }
+  for (const char* field : {"\"port\"", "\"incarnation\"", "\"identity\"", "\"origin\"", "\"settings\""}) {
+    std::string changed = text;
+    changed.replace(changed.find(field) + 1, 1, "X");
+    EXPECT_FALSE(parse_manifest(changed)) << field;
+  }
+}
+
+}  // namespace
+}  // namespace pgtwig::catalog
