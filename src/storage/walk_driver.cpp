@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -72,6 +73,11 @@ void WalkDriver::refork_part(const VolumeId& source, const VolumeId& target, con
 void WalkDriver::destroy(const VolumeId& volume) {
   UniqueFd pool = pool_.open();
   effect("destroy");
+  UniqueFd directory(openat(pool.get(), volume.text().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!directory && errno == ENOENT) return;
+  // Two that remove one tree at once trip over each other: the second waits, and finds nothing.
+  if (!directory || flock(directory.get(), LOCK_EX) != 0)
+    throw storage_error(errno, fmt::format("cannot open volume {}", volume.text()));
   remove_tree_at(pool.get(), volume.text());
 }
 

@@ -39,8 +39,8 @@ class BtrfsDriver final : public VolumeDriver {
   void create(const VolumeId& volume) override {
     UniqueFd pool = pool_.open();
     btrfs::create_subvolume_at(pool.get(), volume.text());
-    if (fchmodat(pool.get(), volume.text().c_str(), 0711, 0) != 0) {
-      Error error = storage_error(errno, fmt::format("cannot set the mode of volume {}", volume.text()));
+    if (fchmodat(pool.get(), volume.text().c_str(), 0711, 0) != 0 || syncfs(pool.get()) != 0) {
+      Error error = storage_error(errno, fmt::format("cannot complete volume {}", volume.text()));
       btrfs::remove_subvolume_at(pool.get(), volume.text());
       throw error;
     }
@@ -49,10 +49,10 @@ class BtrfsDriver final : public VolumeDriver {
   void fork(const VolumeId& source, const VolumeId& target, const ForkOptions&) override {
     UniqueFd source_volume = pool_.open_volume(source);
     // A snapshot shows an empty directory where the source has a subvolume of its own: a fork with a hole.
-    if (auto nested = btrfs::nested_subvolumes(source_volume.get()); !nested.empty())
+    if (btrfs::has_nested_subvolumes(source_volume.get()))
       throw Error(ErrorCode::storage_failed,
                   fmt::format("volume {} holds a subvolume made by hand, {}, which a fork would lose", source.text(),
-                              nested.front()),
+                              btrfs::nested_subvolumes(source_volume.get()).front()),
                   "move it out of the volume, or replace it by a plain directory");
     UniqueFd pool = pool_.open();
     btrfs::snapshot_subvolume_at(source_volume.get(), pool.get(), target.text());

@@ -2,13 +2,15 @@
 #include "storage/btrfs/subvolume.h"
 
 #include <btrfsutil.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/btrfs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include <cerrno>
 #include <filesystem>
-#include <memory>
 #include <ranges>
 
 #include "base/fs.h"
@@ -121,23 +123,30 @@ void remove_subvolume_at(int directory, const std::string& name) {
   remove_single(directory, name);
 }
 
+bool has_nested_subvolumes(int subvolume) {
+  btrfs_ioctl_get_subvol_rootref_args children{};
+  // EOVERFLOW: there are more than it has room for.
+  if (ioctl(subvolume, BTRFS_IOC_GET_SUBVOL_ROOTREF, &children) != 0 && errno != EOVERFLOW)
+    throw storage_error(errno, "cannot look for nested subvolumes");
+  return children.num_items != 0;
+}
+
+// By looking, not with libbtrfsutil's iterator: for ordinary users that of 1.2 closes the descriptor it was given.
 std::vector<std::string> nested_subvolumes(int subvolume) {
-  btrfs_util_subvolume_iterator* raw = nullptr;
-  errno = 0;
-  btrfs_util_error error = btrfs_util_create_subvolume_iterator_fd(subvolume, 0, 0, &raw);
-  if (error != BTRFS_UTIL_OK) throw btrfs_error(error, errno, "cannot list nested subvolumes");
-  std::unique_ptr<btrfs_util_subvolume_iterator, void (*)(btrfs_util_subvolume_iterator*)> iterator(
-      raw, btrfs_util_destroy_subvolume_iterator);
-  std::vector<std::string> paths;
-  for (;;) {
-    char* path = nullptr;
-    errno = 0;
-    error = btrfs_util_subvolume_iterator_next(iterator.get(), &path, nullptr);
-    if (error == BTRFS_UTIL_ERROR_STOP_ITERATION) return paths;
-    if (error != BTRFS_UTIL_OK) throw btrfs_error(error, errno, "cannot list nested subvolumes");
-    std::unique_ptr<char, void (*)(void*)> owner(path, free);
-    paths.emplace_back(path);
+  std::vector<std::string> found;
+  std::vector<std::string> directories{"."};
+  while (!directories.empty()) {
+    std::string path = std::move(directories.back());
+    directories.pop_back();
+    UniqueFd directory = open_beneath(subvolume, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (const DirectoryEntry& entry : read_directory(directory.get())) {
+      if (entry.type != DT_DIR) continue;
+      std::string child = path == "." ? entry.name : path + "/" + entry.name;
+      if (is_subvolume_at(directory.get(), entry.name)) found.push_back(child);
+      directories.push_back(std::move(child));
+    }
   }
+  return found;
 }
 
 std::string subvolume_uuid(int subvolume) {

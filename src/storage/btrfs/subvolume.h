@@ -8,13 +8,15 @@
 namespace pgtwig::storage::btrfs {
 
 bool is_subvolume_at(int directory, const std::string& name);
-// Throws already_exists when the name is taken.
+// Throws already_exists when the name is taken. Unlike a snapshot it is not on disk before the next commit.
 void create_subvolume_at(int directory, const std::string& name);
 // A writable snapshot. The kernel writes the source's dirty pages, takes the snapshot and commits the transaction
 // before it returns (create_snapshot() in fs/btrfs/ioctl.c), so that it is there after a power failure.
 void snapshot_subvolume_at(int source, int directory, const std::string& name);
 // With the subvolumes in it, read-only ones included. Absent is fine.
 void remove_subvolume_at(int directory, const std::string& name);
+// Cheap, for the common case that there are none.
+bool has_nested_subvolumes(int subvolume);
 // Paths of the subvolumes within this one, parents before children.
 std::vector<std::string> nested_subvolumes(int subvolume);
 // As 32 hexadecimal digits.
