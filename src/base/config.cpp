@@ -20,9 +20,9 @@ namespace pgtwig {
 
 namespace {
 
-constexpr std::string_view kSettings = "postgres.settings";
-constexpr std::string_view kSettingsPrefix = "postgres.settings.";
-constexpr std::uint64_t kFirstUnprivilegedPort = 1024;
+constexpr std::string_view settings_table = "postgres.settings";
+constexpr std::string_view settings_prefix = "postgres.settings.";
+constexpr std::uint64_t first_unprivileged_port = 1024;
 
 enum class Kind { text, number, size, list };
 
@@ -48,8 +48,9 @@ Problem one_of(std::string& target, const std::string& value, const std::vector<
 Problem set_port(std::uint16_t& target, const std::string& value) {
   std::uint64_t number = 0;
   auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (error != std::errc{} || end != value.data() + value.size() || number < kFirstUnprivilegedPort || number > 65535) {
-    return fmt::format("'{}' is not a port from {} to 65535", value, kFirstUnprivilegedPort);
+  if (error != std::errc{} || end != value.data() + value.size() || number < first_unprivileged_port ||
+      number > 65535) {
+    return fmt::format("'{}' is not a port from {} to 65535", value, first_unprivileged_port);
   }
   target = static_cast<std::uint16_t>(number);
   return std::nullopt;
@@ -134,8 +135,8 @@ const Key* find_key(std::string_view name) {
 
 // The name of the PostgreSQL setting that a key stands for.
 std::optional<std::string> setting_name(std::string_view key) {
-  if (!key.starts_with(kSettingsPrefix) || key.size() == kSettingsPrefix.size()) return std::nullopt;
-  return std::string(key.substr(kSettingsPrefix.size()));
+  if (!key.starts_with(settings_prefix) || key.size() == settings_prefix.size()) return std::nullopt;
+  return std::string(key.substr(settings_prefix.size()));
 }
 
 Problem set_setting(Config& config, const std::string& name, const std::string& value) {
@@ -179,7 +180,7 @@ toml::table parse_toml(const std::string& text, const std::filesystem::path& fil
 using Leaf = std::function<void(const std::string& key, const toml::node& node)>;
 
 bool is_section(const std::string& name) {
-  return std::string_view(name) == kSettings || name.starts_with(kSettingsPrefix) ||
+  return std::string_view(name) == settings_table || name.starts_with(settings_prefix) ||
          std::ranges::any_of(keys(), [&](const Key& key) { return key.name.starts_with(name + "."); });
 }
 
@@ -320,7 +321,7 @@ Change make_change(Config& config, const std::string& key, const std::string& va
   Change change;
   if (auto setting = setting_name(key)) {
     problem = set_setting(config, *setting, value);
-    change.section = kSettings;
+    change.section = settings_table;
     change.name = *setting;
     change.literal = toml_string(value);
   } else {

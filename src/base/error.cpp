@@ -9,7 +9,7 @@ namespace pgtwig {
 
 namespace {
 
-constexpr ErrorCode kAllCodes[] = {
+constexpr ErrorCode all_codes[] = {
     ErrorCode::invalid_argument,
     ErrorCode::not_found,
     ErrorCode::already_exists,
@@ -60,25 +60,25 @@ constexpr ErrorCodeInfo info_of(ErrorCode code) {
 }
 
 struct Table {
-  ErrorCodeInfo rows[std::size(kAllCodes)];
+  ErrorCodeInfo rows[std::size(all_codes)];
 };
 
 constexpr Table make_table() {
   Table table{};
-  for (ErrorCode code : kAllCodes) table.rows[static_cast<std::size_t>(code)] = info_of(code);
+  for (ErrorCode code : all_codes) table.rows[static_cast<std::size_t>(code)] = info_of(code);
   return table;
 }
 
-constexpr Table kTable = make_table();
+constexpr Table table = make_table();
 
 }  // namespace
 
 const ErrorCodeInfo& error_code_info(ErrorCode code) {
-  return kTable.rows[static_cast<std::size_t>(code)];
+  return table.rows[static_cast<std::size_t>(code)];
 }
 
 ErrorCode error_code_from_name(std::string_view name) {
-  for (ErrorCode code : kAllCodes) {
+  for (ErrorCode code : all_codes) {
     if (error_code_info(code).name == name) return code;
   }
   return ErrorCode::internal;

@@ -24,7 +24,7 @@ namespace pgtwig {
 namespace {
 
 // Deeper directories are moved up to the top before they are emptied, so that no tree exhausts descriptors or stack.
-constexpr int kDeepestRemoval = 64;
+constexpr int deepest_removal = 64;
 
 Error path_error(int error_number, std::string_view action, const std::filesystem::path& path) {
   return system_error(error_number, fmt::format("cannot {} {}", action, path.string()));
@@ -132,7 +132,7 @@ class TreeRemover {
     UniqueFd child = open_child(directory, name, shown, unlink_error);
     if (!child) return false;
     if (depth == 0) top_ = child.get();
-    if (depth >= kDeepestRemoval) {
+    if (depth >= deepest_removal) {
       const std::string moved = "removing-" + random_hex_128();
       if (renameat(directory, name.c_str(), top_, moved.c_str()) != 0) throw path_error(errno, "move", shown);
       return true;
@@ -165,7 +165,7 @@ class TreeRemover {
 
   // Whether the directory is only not empty yet, so that another pass is worth while. Throws when it is anything else.
   bool has_new_entries(const std::filesystem::path& shown) {
-    if (errno != ENOTEMPTY || ++passes_ >= kMostPasses) throw path_error(errno, "remove", shown);
+    if (errno != ENOTEMPTY || ++passes_ >= most_passes) throw path_error(errno, "remove", shown);
     return true;
   }
 
@@ -178,7 +178,7 @@ class TreeRemover {
   }
 
   // Each pass empties a directory; somebody who keeps filling it must not keep us here for ever.
-  static constexpr int kMostPasses = 100'000;
+  static constexpr int most_passes = 100'000;
 
   dev_t device_;
   int top_ = -1;

@@ -16,8 +16,8 @@ namespace pgtwig::log {
 
 namespace {
 
-constexpr std::size_t kFileLimit = 10u << 20;
-constexpr std::size_t kOldFilesKept = 3;
+constexpr std::size_t file_limit = 10u << 20;
+constexpr std::size_t old_files_kept = 3;
 
 spdlog::level::level_enum level_from_name(const std::string& name) {
   if (name == "debug") return spdlog::level::debug;
@@ -37,7 +37,7 @@ spdlog::sink_ptr make_sink(const std::filesystem::path& file) {
     fcntl(fileno(stream), F_SETFD, FD_CLOEXEC);
   };
   try {
-    return std::make_shared<spdlog::sinks::rotating_file_sink_mt>(file.string(), kFileLimit, kOldFilesKept, false,
+    return std::make_shared<spdlog::sinks::rotating_file_sink_mt>(file.string(), file_limit, old_files_kept, false,
                                                                   handlers);
   } catch (const spdlog::spdlog_ex& error) {
     throw Error(ErrorCode::internal, fmt::format("cannot open the log file {}: {}", file.string(), error.what()));

@@ -11,11 +11,11 @@ namespace pgtwig {
 
 namespace {
 
-constexpr std::size_t kLongestProjectName = 63;
-constexpr std::size_t kLongestBranchName = 200;
+constexpr std::size_t longest_project_name = 63;
+constexpr std::size_t longest_branch_name = 200;
 // Longer texts are no misspelt name, and the comparison grows with their product.
-constexpr std::size_t kLongestComparedName = 256;
-constexpr std::size_t kMostSuggestions = 3;
+constexpr std::size_t longest_compared_name = 256;
+constexpr std::size_t most_suggestions = 3;
 
 bool is_lower_or_digit(char letter) {
   return (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9');
@@ -90,8 +90,8 @@ std::optional<std::string> wrong_part(std::string_view part, std::string_view ki
 std::optional<std::string> wrong_reference_name(std::string_view text, std::string_view kind,
                                                 std::string_view punctuation) {
   if (text.empty()) return fmt::format("a {} may not be empty", kind);
-  if (text.size() > kLongestBranchName) {
-    return fmt::format("a {} may have {} bytes at most; this one has {}", kind, kLongestBranchName, text.size());
+  if (text.size() > longest_branch_name) {
+    return fmt::format("a {} may have {} bytes at most; this one has {}", kind, longest_branch_name, text.size());
   }
   if (auto wrong = wrong_character(text, kind, punctuation)) return wrong;
   if (text.front() == '-') return fmt::format("a {} may not begin with '-'", kind);
@@ -149,8 +149,9 @@ std::size_t edit_distance(std::string_view from, std::string_view to) {
 
 std::expected<ProjectName, std::string> ProjectName::parse(std::string_view text) {
   if (text.empty()) return std::unexpected("the name may not be empty");
-  if (text.size() > kLongestProjectName) {
-    return std::unexpected(fmt::format("the name '{}' is longer than {} characters", shown(text), kLongestProjectName));
+  if (text.size() > longest_project_name) {
+    return std::unexpected(
+        fmt::format("the name '{}' is longer than {} characters", shown(text), longest_project_name));
   }
   if (!is_lower_or_digit(text.front())) {
     return std::unexpected(fmt::format("the name '{}' must begin with a lower-case letter or a digit", shown(text)));
@@ -249,10 +250,10 @@ std::vector<std::string> nearest_names(std::string_view text, const std::vector<
     std::size_t distance;
     const std::string* name;
   };
-  if (text.empty() || text.size() > kLongestComparedName) return {};
+  if (text.empty() || text.size() > longest_compared_name) return {};
   std::vector<Match> matches;
   for (const std::string& candidate : candidates) {
-    if (candidate.empty() || candidate.size() > kLongestComparedName) continue;
+    if (candidate.empty() || candidate.size() > longest_compared_name) continue;
     const std::size_t distance = edit_distance(text, candidate);
     // About a third of the letters wrong is still a slip; and the beginning of a name means that name.
     const bool is_near = distance <= std::max<std::size_t>(1, (std::max(text.size(), candidate.size()) + 1) / 3);
@@ -261,7 +262,7 @@ std::vector<std::string> nearest_names(std::string_view text, const std::vector<
   std::ranges::stable_sort(matches, {}, &Match::distance);
   std::vector<std::string> names;
   for (const Match& match : matches) {
-    if (names.size() == kMostSuggestions) break;
+    if (names.size() == most_suggestions) break;
     names.push_back(*match.name);
   }
   return names;

@@ -13,9 +13,9 @@ namespace pgtwig {
 namespace {
 
 // sockaddr_un::sun_path has 108 bytes, the last for its end.
-constexpr std::size_t kLongestSocketPath = 107;
+constexpr std::size_t longest_socket_path = 107;
 // What an instance's socket adds to instances(): "/<12 digits>/s/.s.PGSQL.65535".
-constexpr std::size_t kInstanceSocketBytes = 1 + 12 + 2 + std::string_view("/.s.PGSQL.65535").size();
+constexpr std::size_t instance_socket_bytes = 1 + 12 + 2 + std::string_view("/.s.PGSQL.65535").size();
 
 std::string variable(const std::map<std::string, std::string>& environment, const std::string& name) {
   const auto entry = environment.find(name);
@@ -42,11 +42,11 @@ std::filesystem::path xdg_directory(const std::map<std::string, std::string>& en
 
 void check_socket_length(const Paths& paths) {
   const std::size_t longest =
-      std::max(paths.socket.native().size(), paths.instances().native().size() + kInstanceSocketBytes);
-  if (longest <= kLongestSocketPath) return;
+      std::max(paths.socket.native().size(), paths.instances().native().size() + instance_socket_bytes);
+  if (longest <= longest_socket_path) return;
   throw Error(ErrorCode::invalid_argument,
               fmt::format("socket paths below {} would be {} bytes longer than the {} that the system allows",
-                          paths.run.string(), longest - kLongestSocketPath, kLongestSocketPath),
+                          paths.run.string(), longest - longest_socket_path, longest_socket_path),
               "set PGTWIG_ROOT to a directory with a shorter path");
 }
 

@@ -27,10 +27,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // How long a killed child may take to be gone; one that hangs in the kernel may never be.
-constexpr std::chrono::milliseconds kKillPatience{5'000};
+constexpr std::chrono::milliseconds kill_patience{5'000};
 // How much of what a failed program said goes into the error.
-constexpr std::size_t kReasonLines = 4;
-constexpr std::size_t kReasonBytes = 600;
+constexpr std::size_t reason_lines = 4;
+constexpr std::size_t reason_bytes = 600;
 
 // A passwd record, found by name or by uid.
 struct PasswdEntry {
@@ -326,7 +326,7 @@ class Child {
     kill(pid_, SIGKILL);
     if (pidfd_) {
       pollfd ended{pidfd_.get(), POLLIN, 0};
-      const auto deadline = Clock::now() + kKillPatience;
+      const auto deadline = Clock::now() + kill_patience;
       int ready = 0;
       while ((ready = poll(&ended, 1, to_poll_timeout(deadline))) < 0 && errno == EINTR) {
       }
@@ -364,11 +364,11 @@ void collect_until_end(const Child& child, Collector& output, Collector& error_o
 std::string last_lines(std::string_view text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
   std::size_t begin = text.size();
-  for (std::size_t lines = 0; lines < kReasonLines && begin != text.npos && begin > 0; ++lines) {
+  for (std::size_t lines = 0; lines < reason_lines && begin != text.npos && begin > 0; ++lines) {
     begin = text.rfind('\n', begin - 1);
   }
   if (begin != text.npos && !text.empty()) text.remove_prefix(begin == 0 ? 0 : begin + 1);
-  if (text.size() > kReasonBytes) text.remove_prefix(text.size() - kReasonBytes);
+  if (text.size() > reason_bytes) text.remove_prefix(text.size() - reason_bytes);
   return std::string(text);
 }
 

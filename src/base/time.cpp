@@ -15,7 +15,7 @@ namespace {
 using std::chrono::seconds;
 
 // No duration that anybody means is longer, and none shorter overflows in what is computed from it.
-constexpr seconds kLongestDuration = std::chrono::days(36'500);
+constexpr seconds longest_duration = std::chrono::days(36'500);
 
 // Takes text from the front; every take_ function leaves the rest alone when it answers no.
 class Reader {
@@ -185,14 +185,14 @@ std::expected<seconds, std::string> parse_duration(std::string_view text) {
   do {
     if (!reader.next_is_digit()) return malformed();
     auto number = reader.take_whole_number();
-    if (!number || *number > static_cast<std::uint64_t>(kLongestDuration.count())) return too_long();
+    if (!number || *number > static_cast<std::uint64_t>(longest_duration.count())) return too_long();
     reader.skip_spaces();
     const auto unit = unit_seconds(reader.take_letters());
     if (!unit) return malformed();
     const auto count = static_cast<std::int64_t>(*number);
-    if (count > kLongestDuration.count() / *unit) return too_long();
+    if (count > longest_duration.count() / *unit) return too_long();
     total += count * *unit;
-    if (total > kLongestDuration.count()) return too_long();
+    if (total > longest_duration.count()) return too_long();
     reader.skip_spaces();
   } while (!reader.at_end());
   if (total == 0) return std::unexpected(fmt::format("'{}' is no time at all; it must be at least a second", text));

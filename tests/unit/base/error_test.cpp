@@ -9,7 +9,7 @@
 namespace pgtwig {
 namespace {
 
-constexpr ErrorCode kCodes[] = {
+constexpr ErrorCode codes[] = {
     ErrorCode::invalid_argument,
     ErrorCode::not_found,
     ErrorCode::already_exists,
@@ -27,22 +27,22 @@ constexpr ErrorCode kCodes[] = {
 
 TEST(ErrorTable, GivesTheExitStatusesOfTheManual) {
   const int expected[] = {1, 3, 4, 5, 5, 6, 9, 1, 2, 2, 2, 2, 2};
-  for (std::size_t i = 0; i < std::size(kCodes); ++i) {
-    EXPECT_EQ(error_code_info(kCodes[i]).exit_status, expected[i]) << error_code_info(kCodes[i]).name;
+  for (std::size_t i = 0; i < std::size(codes); ++i) {
+    EXPECT_EQ(error_code_info(codes[i]).exit_status, expected[i]) << error_code_info(codes[i]).name;
   }
 }
 
 TEST(ErrorTable, HasADistinctNameForEachCodeThatReadsBack) {
   std::set<std::string_view> names;
-  for (ErrorCode code : kCodes) {
+  for (ErrorCode code : codes) {
     names.insert(error_code_info(code).name);
     EXPECT_EQ(error_code_from_name(error_code_info(code).name), code);
   }
-  EXPECT_EQ(names.size(), std::size(kCodes));
+  EXPECT_EQ(names.size(), std::size(codes));
 }
 
 TEST(ErrorTable, HasAnHttpErrorStatusAndAnSqlstateForEachCode) {
-  for (ErrorCode code : kCodes) {
+  for (ErrorCode code : codes) {
     const ErrorCodeInfo& info = error_code_info(code);
     EXPECT_GE(info.http_status, 400) << info.name;
     EXPECT_LT(info.http_status, 600) << info.name;

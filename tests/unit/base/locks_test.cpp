@@ -13,13 +13,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kLong = 30s;
+constexpr auto long_time = 30s;
 
-NamedLocks::Guard exclusive(NamedLocks& locks, const std::string& name, std::chrono::milliseconds timeout = kLong) {
+NamedLocks::Guard exclusive(NamedLocks& locks, const std::string& name, std::chrono::milliseconds timeout = long_time) {
   return locks.acquire({{name, LockMode::exclusive}}, timeout);
 }
 
-NamedLocks::Guard shared(NamedLocks& locks, const std::string& name, std::chrono::milliseconds timeout = kLong) {
+NamedLocks::Guard shared(NamedLocks& locks, const std::string& name, std::chrono::milliseconds timeout = long_time) {
   return locks.acquire({{name, LockMode::shared}}, timeout);
 }
 
@@ -73,7 +73,7 @@ TEST(NamedLocks, LetAWriterInBeforeReadersThatCameLater) {
     wrote = true;
   });
   // The writer waits from the moment on that a new reader has to.
-  const auto deadline = std::chrono::steady_clock::now() + kLong;
+  const auto deadline = std::chrono::steady_clock::now() + long_time;
   while (true) {
     ASSERT_LT(std::chrono::steady_clock::now(), deadline);
     try {
@@ -98,7 +98,7 @@ TEST(NamedLocks, LetReadersOnWhenAWaitingWriterGivesUp) {
   auto reader = shared(locks, "a");
   auto writer = std::async(std::launch::async, [&] { EXPECT_THROW(exclusive(locks, "a", 50ms), Error); });
   auto late_reader = std::async(std::launch::async, [&] { auto held = shared(locks, "a"); });
-  EXPECT_EQ(late_reader.wait_for(kLong), std::future_status::ready);
+  EXPECT_EQ(late_reader.wait_for(long_time), std::future_status::ready);
 }
 
 TEST(NamedLocks, NeverLetTwoWriteAndNeverLockInACircle) {
@@ -111,7 +111,8 @@ TEST(NamedLocks, NeverLetTwoWriteAndNeverLockInACircle) {
       for (unsigned round = 0; round < 300; ++round) {
         const unsigned first = (i + round) % 3;
         const unsigned second = (i * 2 + round) % 3;
-        auto held = locks.acquire({{names[second], LockMode::exclusive}, {names[first], LockMode::exclusive}}, kLong);
+        auto held =
+            locks.acquire({{names[second], LockMode::exclusive}, {names[first], LockMode::exclusive}}, long_time);
         ++counters[first];
         if (second != first) ++counters[second];
       }
