@@ -37,7 +37,7 @@ std::vector<std::string> names_of(const std::vector<View>& views) {
 
 void print_credentials(Session& session, const std::vector<std::string>& branches) {
   if (session.format() == Format::env && branches.size() != 1)
-    throw Error(ErrorCode::invalid_argument, "-o env is for one branch", "pgtwig env BRANCH");
+    throw Error(ErrorCode::invalid_argument, "-o env is for one branch", "name one: `pgtwig env BRANCH`");
   for (const auto& name : branches) {
     BranchPath branch = parse_branch_path(session, "branch", name);
     auto credentials = read_credentials(session, branch);

@@ -36,7 +36,7 @@ class ClientApi final : public Api {
     has_compared_ = true;
     if (daemon == PGTWIG_VERSION) return;
     on_notice_(
-        fmt::format("The daemon is version {}, this command {}. 'pgtwig daemon stop' lets the next command start "
+        fmt::format("The daemon is version {}, this command {}. `pgtwig daemon stop` lets the next command start "
                     "its own; running branches are not touched.",
                     daemon, PGTWIG_VERSION));
   }

@@ -25,7 +25,7 @@ std::string key_of(const Option& option) {
 }
 
 Error wrong_use(const CommandPath& path, const std::string& message, const std::string& suggestion = {}) {
-  std::string see = "see '" + path.text() + " --help'";
+  std::string see = "see `" + path.text() + " --help`";
   return Error(ErrorCode::invalid_argument, message, suggestion.empty() ? see : suggestion + " (" + see + ")");
 }
 
@@ -41,7 +41,8 @@ Error unknown_command(const CommandPath& path, const std::string& word) {
     if (command.is_hidden) continue;
     candidates.insert(candidates.end(), command.names.begin(), command.names.end());
   }
-  return wrong_use(path, fmt::format("'{}' is not a command of {}", word, path.text()), did_you_mean(word, candidates));
+  return wrong_use(path, fmt::format("'{}' is not a command of `{}`", word, path.text()),
+                   did_you_mean(word, candidates));
 }
 
 Error unknown_option(const CommandPath& path, const std::string& word) {
@@ -49,7 +50,7 @@ Error unknown_option(const CommandPath& path, const std::string& word) {
   std::vector<std::string> candidates;
   for (const auto& option : options_of(*path.command))
     if (!option.is_hidden) candidates.insert(candidates.end(), option.names.begin(), option.names.end());
-  return wrong_use(path, fmt::format("'{}' has no option {}", path.text(), name), did_you_mean(name, candidates));
+  return wrong_use(path, fmt::format("`{}` has no option {}", path.text(), name), did_you_mean(name, candidates));
 }
 
 // Takes the words that name the command out of `words` and leaves the others in their order.
@@ -75,10 +76,11 @@ CommandPath take_command(std::vector<std::string>& words) {
   return path;
 }
 
-// CLI11's message names the option before a colon.
+// CLI11's message begins with the option's name, with or without its dashes.
 Error translate(const CommandPath& path, const CLI::ParseError& error, const std::vector<Option>& options) {
   std::string text = error.what();
-  std::string name = text.substr(0, text.find(':'));
+  std::string name = text.substr(0, text.find_first_of(": "));
+  if (!name.starts_with('-')) name.insert(0, "--");
   for (const auto& option : options) {
     if (std::find(option.names.begin(), option.names.end(), name) == option.names.end()) continue;
     if (option.is_switch()) return wrong_use(path, fmt::format("{} is a switch and takes no value", name));
@@ -126,14 +128,14 @@ void take_arguments(const CommandPath& path, const std::vector<std::string>& wor
     if (arguments.empty() || (i > at && !arguments[at].is_repeatable)) {
       std::string suggestion =
           path.command->rest.empty() ? "" : "what " + path.command->name() + " passes on goes behind '--'";
-      throw wrong_use(path, fmt::format("'{}' does not take the argument '{}'", path.text(), words[i]), suggestion);
+      throw wrong_use(path, fmt::format("`{}` does not take the argument '{}'", path.text(), words[i]), suggestion);
     }
     check_value(arguments[at].kind, arguments[at].choices, arguments[at].name, words[i]);
     invocation.add(arguments[at].name, words[i]);
   }
   for (const auto& argument : arguments)
     if (argument.is_required && !invocation.has(argument.name))
-      throw wrong_use(path, fmt::format("'{}' needs {}: {}", path.text(), argument.name, argument.help));
+      throw wrong_use(path, fmt::format("`{}` needs {}: {}", path.text(), argument.name, argument.help));
 }
 
 }  // namespace
@@ -171,17 +173,22 @@ ParsedCall parse_words(const std::vector<std::string>& all_words) {
   if (call.invocation.has("help") || call.invocation.has("version")) return call;
   if (command.is_group()) {
     if (call.path.words.empty()) return call;
-    throw wrong_use(call.path, fmt::format("'{}' needs a command", call.path.text()));
+    throw wrong_use(call.path, fmt::format("`{}` needs a command", call.path.text()));
   }
-  for (const auto& [option, values] : tokens.options)
-    for (const auto& value : values)
-      if (!option->is_switch()) check_value(option->kind, option->choices, option->names.front(), value);
+  try {
+    for (const auto& [option, values] : tokens.options)
+      for (const auto& value : values)
+        if (!option->is_switch()) check_value(option->kind, option->choices, option->names.front(), value);
 
-  if (command.rest.empty())
-    tokens.others.insert(tokens.others.end(), after.begin(), after.end());
-  else
-    call.invocation.set_rest(std::move(after));
-  take_arguments(call.path, tokens.others, call.invocation);
+    if (command.rest.empty())
+      tokens.others.insert(tokens.others.end(), after.begin(), after.end());
+    else
+      call.invocation.set_rest(std::move(after));
+    take_arguments(call.path, tokens.others, call.invocation);
+  } catch (Error& error) {
+    if (error.hint().empty()) error.set_hint("see `" + call.path.text() + " --help`");
+    throw;
+  }
   return call;
 }
 

@@ -33,6 +33,8 @@ int dispatch(World& world, const std::vector<std::string>& words) {
     return call.path.command->run(session);
   } catch (Error& error) {
     if (auto hint = explain_slash(session, error)) error.set_hint(*hint);
+    if (error.hint().empty() && error.code() == ErrorCode::invalid_argument)
+      error.set_hint("see `" + call.path.text() + " --help`");
     throw;
   }
 }

@@ -30,7 +30,7 @@ Format chosen_format(const ParsedCall& call) {
   std::vector<std::string_view> names;
   for (Format possible : command.formats) names.push_back(format_name(possible));
   throw Error(ErrorCode::invalid_argument,
-              fmt::format("'{}' has no output format {}", call.path.text(), format_name(format)),
+              fmt::format("`{}` has no output format {}", call.path.text(), format_name(format)),
               names.empty() ? "leave -o out" : fmt::format("one of: {}", fmt::join(names, ", ")));
 }
 

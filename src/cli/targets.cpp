@@ -69,13 +69,13 @@ ProjectName current_project(Session& session) {
   auto projects = read_projects(session.api().request("GET", "/v1/projects"));
   if (projects.size() == 1) return parse_project("the only project", projects.front().name);
   if (projects.empty())
-    throw Error(ErrorCode::not_found, "there is no project yet", "make one: pgtwig project create NAME");
+    throw Error(ErrorCode::not_found, "there is no project yet", "make one: `pgtwig project create NAME`");
   std::vector<std::string> names;
   for (const auto& project : projects) names.push_back(project.name);
   throw Error(ErrorCode::invalid_argument,
               fmt::format("no project is named, and there are {}: {}", names.size(), fmt::join(names, ", ")),
               fmt::format("name it before the branch ({}/dev), with --project or PGTWIG_PROJECT, or once for this "
-                          "folder: pgtwig use {}",
+                          "folder: `pgtwig use {}`",
                           names.front(), names.front()));
 }
 
@@ -91,7 +91,7 @@ BranchPath parse_branch_path(Session& session, const std::string& subject, const
   if (!std::holds_alternative<Now>(reference->point))
     throw Error(
         ErrorCode::invalid_argument,
-        fmt::format("{} '{}' names a moment; '{}' takes a branch as it is now", subject, text, session.path().text()),
+        fmt::format("{} '{}' names a moment; `{}` takes a branch as it is now", subject, text, session.path().text()),
         "leave out what stands behind '@'");
   BranchName branch = parse_branch(subject, reference->branch_text);
   ProjectName project = reference->project ? parse_project(subject, *reference->project) : current_project(session);
@@ -110,8 +110,8 @@ BranchPath branch_or_current(Session& session, const std::string& name) {
     if (auto variable = session.environment("PGTWIG_BRANCH"))
       return {*project, parse_branch("PGTWIG_BRANCH", *variable)};
   if (project && place && place->branch && place->project == *project) return {*project, *place->branch};
-  throw Error(ErrorCode::invalid_argument, fmt::format("'{}' needs {}: a branch", session.path().text(), name),
-              "name one, or choose one for this folder: pgtwig use BRANCH");
+  throw Error(ErrorCode::invalid_argument, fmt::format("`{}` needs {}: a branch", session.path().text(), name),
+              "name one, or choose one for this folder: `pgtwig use BRANCH`");
 }
 
 SourceChoice source_options(const Session& session) {

@@ -65,8 +65,8 @@ int run_psql(Session& session) {
 
 int run_program(Session& session) {
   if (session.invocation().rest().empty())
-    throw Error(ErrorCode::invalid_argument, "'pgtwig run' needs a command behind '--'",
-                "for example: pgtwig run demo/dev -- npm test");
+    throw Error(ErrorCode::invalid_argument, "`pgtwig run` needs a command behind '--'",
+                "for example: `pgtwig run demo/dev -- npm test`");
   BranchPath branch = branch_or_current(session, "BRANCH");
   require_running(session, branch);
   auto variables = connection_variables(read_credentials(session, branch), branch);

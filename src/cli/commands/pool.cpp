@@ -30,7 +30,7 @@ int create_pool(Session& session) {
     throw Error(ErrorCode::invalid_argument,
                 directory ? "a pool is a directory or an image, not both: --directory, --image-size"
                           : "where shall the pool be? Neither --directory nor --image-size is given",
-                "pgtwig pool create NAME --directory DIR, or: pgtwig pool create NAME --image-size 20G");
+                "`pgtwig pool create NAME --directory DIR` or `pgtwig pool create NAME --image-size 20G`");
   if (directory && given.has("file-system"))
     throw Error(ErrorCode::invalid_argument, "--file-system is for an image; a directory has its file system already",
                 "leave it out");

@@ -38,11 +38,11 @@ std::string resolve_place(Session& session, const std::string& text) {
   for (const auto& project : projects) names.push_back(project.name);
   if (std::find(names.begin(), names.end(), text) != names.end()) return text;
   auto near = nearest_names(text, names);
-  throw Error(
-      ErrorCode::not_found,
-      current ? fmt::format("{} is neither a branch of {} nor a project", text, current->text())
-              : fmt::format("there is no project {}", text),
-      near.empty() ? "see: pgtwig branch list --all" : fmt::format("did you mean {}?", fmt::join(near, " or ")));
+  throw Error(ErrorCode::not_found,
+              current ? fmt::format("{} is neither a branch of {} nor a project", text, current->text())
+                      : fmt::format("there is no project {}", text),
+              near.empty() ? "`pgtwig branch list --all` shows all there are"
+                           : fmt::format("did you mean {}?", fmt::join(near, " or ")));
 }
 
 int use_place(Session& session) {
