@@ -25,8 +25,14 @@ struct LoadOptions {
   std::string database = "postgres";
 };
 // Runs psql (ON_ERROR_STOP) or pg_restore (--exit-on-error) of the installation with the descriptor as its input.
-// Throws Error invalid_argument when the dump is truncated, of a newer version or otherwise refused, with PostgreSQL's
-// own words.
+//
+// Owners and privileges are kept. Roles that a dump of one database speaks of, but that the cluster lacks, are made
+// first, without the right to log in: dumps name roles and do not hold them. A dump of a whole cluster (pg_dumpall)
+// brings its roles; what it says of role postgres and its password is left out, so that `password` stays the right one.
+//
+// Throws Error invalid_argument when the dump is truncated (seen before anything is loaded where pg_dump's closing
+// comment is missing), of a newer version or otherwise refused, with PostgreSQL's own words; not_allowed when it makes
+// tablespaces; no_space.
 void load_dump(const Installation& installation, int fd, DumpFormat format, const LoadOptions& options);
 
 }  // namespace pgtwig::postgres
