@@ -1,0 +1,130 @@
+#include "main/daemon.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <atomic>
+
+#include "api/server.h"
+#include "base/log.h"
+#include "engine/engine.h"
+#include "engine/use_cases.h"
+#include "main/stop_signal.h"
+#include "main/surroundings.h"
+#include "runtime/native/native_runtime.h"
+#include "storage/volume_driver.h"
+
+namespace pgtwig {
+namespace {
+
+struct Installation {
+  Paths paths;
+  Config config;
+  OsUser daemon_user;
+  OsUser instance_user;
+};
+
+// The one place where the engine meets the concrete things it works with.
+std::unique_ptr<engine::Engine> make_engine(const Installation& installation, const std::filesystem::path& catalog_file,
+                                            const InstallationId& new_installation) {
+  return std::make_unique<engine::Engine>(engine::EngineParts{
+      .paths = installation.paths,
+      .config = installation.config,
+      .catalog = catalog::open_catalog(catalog_file, new_installation),
+      .runtime = runtime::make_native_runtime(),
+      .clock = std::make_unique<SystemClock>(),
+      .daemon_user = installation.daemon_user,
+      .instance_user = installation.instance_user,
+      .open_driver = storage::open_driver,
+      .find_installations =
+          [directories = installation.config.postgres_directories] {
+            return postgres::find_installations(directories);
+          },
+  });
+}
+
+void rename_if_exists(const std::filesystem::path& from, const std::filesystem::path& to) {
+  std::error_code error;
+  std::filesystem::rename(from, to, error);
+  if (error && error != std::errc::no_such_file_or_directory) {
+    throw system_error(error.value(), fmt::format("cannot move {} away", from.string()));
+  }
+}
+
+// A new catalog is made beside the old one and takes its place only when it is whole; the old one is kept.
+void rebuild_catalog(const Installation& installation, const std::vector<std::filesystem::path>& pool_directories) {
+  const std::filesystem::path file = installation.paths.catalog();
+  const std::filesystem::path new_file = file.string() + ".new";
+  const std::filesystem::path old_file =
+      fmt::format("{}.before-{}", file.string(), format_rfc3339(SystemClock().now()));
+  for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(new_file.string() + suffix);
+  auto identity = engine::find_installation_of_volumes(installation.paths, pool_directories);
+  {
+    auto engine = make_engine(installation, new_file, identity.value_or(InstallationId::random()));
+    auto report = engine::rebuild_state(*engine, pool_directories);
+    log::info("rebuilt the catalog: {} pools, {} projects, {} branches", report.pools, report.projects,
+              report.branches);
+    for (const std::string& note : report.notes) log::warn("{}", note);
+  }
+  // The database first: SQLite drops a log that has no database, but would play it into another one.
+  for (const char* suffix : {"", "-wal", "-shm"}) rename_if_exists(file.string() + suffix, old_file.string() + suffix);
+  std::filesystem::rename(new_file, file);
+  log::info("the catalog of before is kept as {}", old_file.string());
+}
+
+void serve(engine::Engine& engine, bool is_root, StopSignal& stop_signal) {
+  std::atomic<bool> stops_instances = false;
+  api::Server server(engine, {.socket = engine.paths().socket,
+                              .group = find_socket_group(is_root),
+                              .spool_directory = engine.paths().state,
+                              .on_stop_request = [&](bool stop_all) {
+                                stops_instances = stop_all;
+                                stop_signal.raise();
+                              }});
+  StopWatch watch(stop_signal, [&server] {
+    log::info("stopping: what is under way is finished first");
+    server.stop();
+  });
+  log::info("listening on {}", engine.paths().socket.string());
+  server.run();
+  if (stops_instances) engine::stop_all_instances(engine);
+}
+
+}  // namespace
+
+int run_daemon(const cli::Composition::DaemonOptions& options) {
+  prepare_process();
+  StopSignal stop_signal;
+  OsUser user = OsUser::current();
+  bool is_root = user.uid == 0;
+  auto environment = current_environment();
+  Installation installation{
+      .paths = find_paths(environment, is_root), .config = {}, .daemon_user = user, .instance_user = user};
+  installation.config = load_config(installation.paths.config_file, environment);
+  const Paths& paths = installation.paths;
+  std::filesystem::current_path("/");
+
+  make_installation_directories(paths, is_root);
+  FileLock lock = take_daemon_lock(paths);
+  set_up_log(paths, installation.config);
+  log::info("pgtwig {} begins, pid {}, root {}", PGTWIG_VERSION, ::getpid(), paths.state.string());
+  try {
+    installation.instance_user = find_instance_user(user);
+    warn_of_closed_directories(paths, installation.instance_user);
+    if (options.rebuild_state) {
+      rebuild_catalog(installation, {options.pool_directories.begin(), options.pool_directories.end()});
+    }
+    auto engine = make_engine(installation, paths.catalog(), InstallationId::random());
+    engine::open_installation(*engine);
+    serve(*engine, is_root, stop_signal);
+  } catch (...) {
+    log::error("ends: {}", describe_current_exception());
+    std::filesystem::remove(paths.pid_file());
+    throw;
+  }
+  std::filesystem::remove(paths.pid_file());
+  log::info("ends");
+  return 0;
+}
+
+}  // namespace pgtwig

@@ -1,0 +1,124 @@
+#include "main/surroundings.h"
+
+#include <fmt/format.h>
+#include <grp.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <vector>
+
+#include "api/unix_stream.h"
+#include "base/error.h"
+#include "base/log.h"
+
+namespace pgtwig {
+namespace {
+
+constexpr const char* instance_user_name = "pgtwig-pg";
+constexpr const char* socket_group_name = "pgtwig";
+// A daemon that was told to stop finishes its operations, but closes its socket at once.
+constexpr std::chrono::seconds predecessor_patience{30};
+constexpr std::chrono::milliseconds look_again{20};
+// Two for each running instance (its process, a connection to it), and one for each connection from outside.
+constexpr rlim_t wanted_descriptors = 65'536;
+
+void make_directory(const std::filesystem::path& path, mode_t mode) {
+  make_directories(path, mode);
+  // Also of one that a client made, who can't know what the daemon shares.
+  if (::chmod(path.c_str(), mode) != 0)
+    throw system_error(errno, fmt::format("cannot set the mode of {}", path.string()));
+}
+
+Error lives_already(const Paths& paths) {
+  std::string pid = read_file_if_exists(paths.pid_file()).value_or("");
+  while (!pid.empty() && pid.back() == '\n') pid.pop_back();
+  return Error(
+      ErrorCode::conflict,
+      fmt::format("a pgtwig daemon{} serves {} already", pid.empty() ? "" : " (pid " + pid + ")", paths.state.string()),
+      "use it, or stop it with: pgtwig daemon stop");
+}
+
+// nullopt: a daemon lives, and is not about to end.
+std::optional<FileLock> wait_for_lock(const Paths& paths) {
+  auto deadline = std::chrono::steady_clock::now() + predecessor_patience;
+  for (;;) {
+    if (auto lock = FileLock::try_acquire(paths.daemon_lock())) return lock;
+    if (api::connect_unix_socket(paths.socket) || std::chrono::steady_clock::now() > deadline) return std::nullopt;
+    ::poll(nullptr, 0, static_cast<int>(look_again.count()));
+  }
+}
+
+}  // namespace
+
+void make_installation_directories(const Paths& paths, bool is_root) {
+  // Others may go through root's to what is theirs, but see nothing on the way.
+  mode_t crossing = is_root ? 0711 : 0700;
+  make_directory(paths.state, crossing);
+  make_directory(paths.run, crossing);
+  make_directory(paths.pools(), crossing);
+  make_directory(paths.instances(), crossing);
+  make_directory(paths.log_file().parent_path(), 0700);
+}
+
+FileLock take_daemon_lock(const Paths& paths) {
+  auto lock = wait_for_lock(paths);
+  if (!lock) throw lives_already(paths);
+  write_file(paths.pid_file(), fmt::format("{}\n", ::getpid()), 0644);
+  return std::move(*lock);
+}
+
+void set_up_log(const Paths& paths, const Config& config) {
+  bool is_watched = ::isatty(STDERR_FILENO) == 1 || std::getenv("JOURNAL_STREAM") != nullptr;
+  log::set_up(is_watched ? std::filesystem::path() : paths.log_file(), config.log_level);
+}
+
+OsUser find_instance_user(const OsUser& daemon_user) {
+  if (daemon_user.uid != 0) return daemon_user;
+  if (auto user = OsUser::find(instance_user_name)) return *user;
+  log::info("making the system user {}, which PostgreSQL will run as", instance_user_name);
+  CommandResult result = run_command({.argv = {"useradd", "--system", "--user-group", "--no-create-home", "--home-dir",
+                                               "/nonexistent", "--shell", "/usr/sbin/nologin", instance_user_name}});
+  // Another installation's daemon may have made it in the same moment.
+  if (auto user = OsUser::find(instance_user_name)) return *user;
+  throw Error(
+      ErrorCode::internal, fmt::format("cannot make the system user {}: {}", instance_user_name, result.error_output),
+      fmt::format("make it by hand: useradd --system --user-group --shell /usr/sbin/nologin {}", instance_user_name));
+}
+
+std::optional<gid_t> find_socket_group(bool is_root) {
+  if (!is_root) return std::nullopt;
+  std::vector<char> space(64u << 10);
+  group record{};
+  group* found = nullptr;
+  if (::getgrnam_r(socket_group_name, &record, space.data(), space.size(), &found) != 0 || !found) return std::nullopt;
+  return found->gr_gid;
+}
+
+void prepare_process() {
+  ::umask(022);
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted_descriptors) {
+    limit.rlim_cur = std::min(limit.rlim_max, wanted_descriptors);
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  for (const auto& [name, value] : current_environment()) {
+    if (name.starts_with("PG") && !name.starts_with("PGTWIG_")) ::unsetenv(name.c_str());
+  }
+}
+
+void warn_of_closed_directories(const Paths& paths, const OsUser& instance_user) {
+  if (::geteuid() == instance_user.uid) return;
+  for (std::filesystem::path path = paths.state; path != path.parent_path(); path = path.parent_path()) {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0 || (status.st_mode & S_IXOTH) != 0) continue;
+    if (status.st_uid == instance_user.uid || status.st_gid == instance_user.gid) continue;
+    log::warn("{} may not pass through {}, and so PostgreSQL may not start: chmod o+x it, or move PGTWIG_ROOT",
+              instance_user.name, path.string());
+  }
+}
+
+}  // namespace pgtwig

@@ -1,0 +1,38 @@
+// What the daemon needs of the machine before it serves: directories, users, the log. Called by daemon.cpp.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <optional>
+
+#include "base/config.h"
+#include "base/fs.h"
+#include "base/paths.h"
+#include "base/process.h"
+
+namespace pgtwig {
+
+// Makes the directories of an installation. Root's can be crossed, not read, by the user that PostgreSQL runs as.
+void make_installation_directories(const Paths& paths, bool is_root);
+
+// The lock that one daemon holds for its life; written beside it: its pid. Waits for a predecessor that is ending.
+// Throws Error conflict when another daemon lives.
+FileLock take_daemon_lock(const Paths& paths);
+
+// To stderr when somebody looks at it (a terminal, a service manager's journal), else to the log file.
+void set_up_log(const Paths& paths, const Config& config);
+
+// Who PostgreSQL runs as: the daemon's own user, and for root the system user pgtwig-pg, made when it is not there.
+OsUser find_instance_user(const OsUser& daemon_user);
+
+// Who may connect besides root: the group pgtwig, where there is one and the daemon is root's.
+std::optional<gid_t> find_socket_group(bool is_root);
+
+// Descriptors for thousands of instances; no PG* variables, which would lead our own connections astray.
+void prepare_process();
+
+// PostgreSQL must be able to cross every directory above its data; says so in the log where it can't.
+void warn_of_closed_directories(const Paths& paths, const OsUser& instance_user);
+
+}  // namespace pgtwig
