@@ -41,11 +41,25 @@ void refuse_unforkable(const Body& source, const postgres::SourceFacts& facts) {
       "move their tables to pg_default (ALTER TABLE ... SET TABLESPACE pg_default) and drop them");
 }
 
-void name_what_is_special(Operation& operation, const Body& source, const postgres::SourceFacts& facts) {
-  if (!facts.unlogged_tables.empty()) {
-    operation.warn(
-        fmt::format("unlogged tables are empty in the branch of a running parent: {}", join(facts.unlogged_tables)));
+// Which tables a fork of a running source has without their rows. Other databases are asked only if their files say so:
+// a connection for each would cost more than the fork.
+void name_unlogged_tables(Engine& engine, Operation& operation, const Body& source, const Body& target,
+                          const postgres::SourceFacts& facts) {
+  std::vector<std::string> tables = facts.unlogged_tables;
+  const UniqueFd data = open_directory(target.data());
+  for (const std::uint32_t oid : postgres::databases_with_unlogged_relations(data.get())) {
+    const auto database = facts.other_databases.find(oid);
+    if (database == facts.other_databases.end()) continue;
+    postgres::Connection connection = engine.instances().connect(source, database->second);
+    for (const std::string& table : postgres::unlogged_tables(connection)) {
+      tables.push_back(database->second + ": " + table);
+    }
   }
+  if (tables.empty()) return;
+  operation.warn(fmt::format("unlogged tables are empty in the branch of a running parent: {}", join(tables)));
+}
+
+void name_prepared_transactions(Operation& operation, const Body& source, const postgres::SourceFacts& facts) {
   if (!facts.prepared_transactions.empty()) {
     operation.warn(
         fmt::format("prepared transactions of {} came along and hold their locks: {}; end them in the branch with "
@@ -130,7 +144,7 @@ void fork_running(Engine& engine, Operation& operation, const Body& source, Body
     }
   }();
   refuse_unforkable(source, facts);
-  name_what_is_special(operation, source, facts);
+  name_prepared_transactions(operation, source, facts);
   const storage::VolumeDriver& driver = *source.pool->driver;
   const postgres::Consistency consistency = choose_consistency(source, wanted, facts);
   target.branch.origin.lsn = format_lsn(facts.current);
@@ -150,6 +164,9 @@ void fork_running(Engine& engine, Operation& operation, const Body& source, Body
     }
     clean_target(engine, target, true, facts.has_subscriptions);
   });
+  name_unlogged_tables(engine, operation, source, target, facts);
+  // What was left to replay here would be left to the next branch, and more: the parent catches up when nobody waits.
+  if (consistency == postgres::Consistency::fast) engine.housekeeping().checkpoint_soon(source);
 }
 
 void fork_stopped(Engine& engine, Operation& operation, const Body& source, Body& target) {

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -12,6 +14,7 @@
 #include "engine/open_installation.h"
 #include "engine/pools.h"
 #include "engine/use_cases.h"
+#include "postgres/consistency.h"
 
 namespace pgtwig::engine {
 namespace {
@@ -57,6 +60,12 @@ void Housekeeping::sync_soon(const std::shared_ptr<OpenPool>& pool) {
   unsynced_.insert(pool);
 }
 
+void Housekeeping::checkpoint_soon(const Body& body) {
+  const std::lock_guard lock(mutex_);
+  const auto same = [&](const Body& other) { return other.branch.incarnation == body.branch.incarnation; };
+  if (std::ranges::none_of(to_checkpoint_, same)) to_checkpoint_.push_back(body);
+}
+
 void Housekeeping::begin() {
   {
     const std::lock_guard lock(mutex_);
@@ -85,8 +94,8 @@ void Housekeeping::run() {
 }
 
 void Housekeeping::round() {
-  for (const auto task :
-       {&Housekeeping::sync_pools, &Housekeeping::delete_expired_branches, &Housekeeping::keep_logs_small}) {
+  for (const auto task : {&Housekeeping::checkpoint_sources, &Housekeeping::sync_pools,
+                          &Housekeeping::delete_expired_branches, &Housekeeping::keep_logs_small}) {
     try {
       (this->*task)();
     } catch (...) {
@@ -94,6 +103,17 @@ void Housekeeping::round() {
     }
   }
   engine_.instances().close_idle_connections();
+}
+
+void Housekeeping::checkpoint_sources() {
+  std::vector<Body> bodies;
+  {
+    const std::lock_guard lock(mutex_);
+    bodies.swap(to_checkpoint_);
+  }
+  for (const Body& body : bodies) {
+    if (engine_.instances().find(body)) postgres::checkpoint(*engine_.instances().admin(body));
+  }
 }
 
 void Housekeeping::sync_pools() {

@@ -1,6 +1,6 @@
 // What has to be done beside the requests: after a restart of the machine the instances that should run are started
-// again; from time to time manifests are brought to disk, idle connections closed, logs kept small, expired branches
-// deleted.
+// again; from time to time parents are checkpointed, manifests brought to disk, idle connections closed, logs kept
+// small, expired branches deleted.
 #pragma once
 
 #include <condition_variable>
@@ -8,11 +8,13 @@
 #include <mutex>
 #include <set>
 #include <thread>
+#include <vector>
+
+#include "engine/instances.h"
 
 namespace pgtwig::engine {
 
 class Engine;
-struct OpenPool;
 
 class Housekeeping {
  public:
@@ -21,6 +23,8 @@ class Housekeeping {
 
   // The pool's file system is synced within seconds, off everyone's critical path.
   void sync_soon(const std::shared_ptr<OpenPool>& pool);
+  // A CHECKPOINT on this instance, likewise.
+  void checkpoint_soon(const Body& body);
   // Called once the installation is open: starts what should run, then begins with what has to be done from time to
   // time.
   void begin();
@@ -29,6 +33,7 @@ class Housekeeping {
   void run();
   bool is_stopping();
   void round();
+  void checkpoint_sources();
   void sync_pools();
   void delete_expired_branches();
   void keep_logs_small();
@@ -37,6 +42,7 @@ class Housekeeping {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::set<std::shared_ptr<OpenPool>> unsynced_;
+  std::vector<Body> to_checkpoint_;
   bool begun_ = false;
   bool stopping_ = false;
   std::thread thread_;

@@ -32,9 +32,15 @@ UNION ALL SELECT 'tablespace', spcname || ': ' || location
   FROM pg_tablespace, pg_tablespace_location(oid) location
   WHERE location <> '' AND location NOT LIKE 'pg\_tblspc/%'
 UNION ALL SELECT 'prepared', gid FROM pg_prepared_xacts
+UNION ALL SELECT 'database', oid || ' ' || datname
+  FROM pg_database WHERE datallowconn AND datname NOT IN (current_database(), 'template1')
 UNION ALL SELECT 'unlogged', n.nspname || '.' || c.relname
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'm'))";
+
+constexpr const char* unlogged_query = R"(
+SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'm'))";
 
 Lsn require_lsn(const std::string& text) {
   const auto lsn = parse_lsn(text);
@@ -52,6 +58,10 @@ void add_fact(SourceFacts& facts, const std::string& kind, const std::string& va
   if (kind == "tablespace") facts.external_tablespaces.push_back(value);
   if (kind == "prepared") facts.prepared_transactions.push_back(value);
   if (kind == "unlogged") facts.unlogged_tables.push_back(value);
+  if (kind == "database") {
+    const auto space = value.find(' ');
+    facts.other_databases.emplace(std::stoul(value.substr(0, space)), value.substr(space + 1));
+  }
 }
 
 // The costs of the two ways, from runs of pgbench on a parent with PostgreSQL 15 on Btrfs, on two cores.
@@ -86,6 +96,12 @@ SourceFacts read_source_facts(Connection& source) {
     if (row[0] && row[1]) add_fact(facts, *row[0], *row[1]);
   }
   return facts;
+}
+
+std::vector<std::string> unlogged_tables(Connection& connection) {
+  std::vector<std::string> tables;
+  for (const Row& row : connection.query(unlogged_query)) tables.push_back(row.at(0).value_or(""));
+  return tables;
 }
 
 bool checkpoint_pays(const SourceFacts& facts) {

@@ -1,6 +1,8 @@
 // What makes a fork of a running cluster a right one: facts about the source, CHECKPOINT, backup mode.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,12 +24,15 @@ struct SourceFacts {
   bool full_page_writes = true;
   std::uint64_t shared_buffers = 0;  // bytes
   bool has_subscriptions = false;
-  std::vector<std::string> external_tablespaces;   // "name: /path"
-  std::vector<std::string> prepared_transactions;  // gids
-  std::vector<std::string> unlogged_tables;        // of the connected database: "schema.table"
+  std::vector<std::string> external_tablespaces;         // "name: /path"
+  std::vector<std::string> prepared_transactions;        // gids
+  std::vector<std::string> unlogged_tables;              // of the connected database: "schema.table"
+  std::map<std::uint32_t, std::string> other_databases;  // by oid, those that can be connected to
   std::uint64_t wal_since_redo() const { return current.value > redo.value ? current.value - redo.value : 0; }
 };
 SourceFacts read_source_facts(Connection& source);
+// Of the connected database: "schema.table".
+std::vector<std::string> unlogged_tables(Connection& connection);
 
 // `auto` on a driver whose forks are atomic: whether a CHECKPOINT first makes the child's first row come sooner than
 // replay would. A model of the costs of both; where it says no, a CHECKPOINT after the fork keeps the next one quick.

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -193,6 +194,21 @@ ForkFindings clean_fork(int data_directory) {
   add_held_back_settings(read_configuration(data_directory), findings.held_back);
   findings.maybe_has_subscriptions = may_have_subscriptions(data_directory);
   return findings;
+}
+
+std::vector<std::uint32_t> databases_with_unlogged_relations(int data_directory) {
+  std::vector<std::uint32_t> databases;
+  const UniqueFd base = open_subdirectory(data_directory, "base");
+  for (const Entry& database : entries_of(base.get())) {
+    std::uint32_t oid = 0;
+    const auto [end, error] = std::from_chars(database.name.data(), database.name.data() + database.name.size(), oid);
+    if (error != std::errc() || *end != '\0' || database.is_link) continue;
+    const auto files = entries_of(open_subdirectory(base.get(), database.name).get());
+    if (std::ranges::any_of(files, [](const Entry& file) { return file.name.ends_with("_init"); })) {
+      databases.push_back(oid);
+    }
+  }
+  return databases;
 }
 
 SettingList isolation_overrides(int pg_major, bool subscriptions_off, const std::vector<std::string>& allowed) {

@@ -1,6 +1,7 @@
 // A branch touches nothing outside itself: what a fork must not carry over from its source.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -22,6 +23,10 @@ struct ForkFindings {
 // statistics temporaries, pgsql_tmp. Works beneath the directory handle, following no link. Throws Error not_allowed
 // for what leads out of the directory: external tablespaces, other links (pg_wal on a disk of its own), includes.
 ForkFindings clean_fork(int data_directory);
+
+// The oids of databases that have unlogged relations, by the forks that only these have (documentation, "The
+// Initialization Fork").
+std::vector<std::uint32_t> databases_with_unlogged_relations(int data_directory);
 
 // The overrides that keep a branch to itself, less what `allowed` lets through. By the names of held_back:
 // "archive_command", "restore_command", "primary_conninfo", "synchronous_standby_names", "cron jobs". And
