@@ -69,7 +69,7 @@ _pgtwig() {
 }
 if [[ ${funcstack[1]} == _pgtwig ]]; then
     _pgtwig "$@"
-else
+elif (( $+functions[compdef] )); then
     compdef _pgtwig pgtwig
 fi
 )script";

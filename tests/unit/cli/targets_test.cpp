@@ -1,0 +1,134 @@
+// Which project and branch the words mean, by flag, environment, file, and what there is.
+#include "cli/targets.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/fs.h"
+#include "tests/unit/cli/fake_world.h"
+
+namespace pgtwig::cli::test {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class Targets : public testing::Test {
+ protected:
+  // What `branch get` asked for.
+  std::string target_of_get(std::vector<std::string> words) {
+    words.insert(words.begin(), {"branch", "get"});
+    world.daemon.requests.clear();
+    world.console.words.clear();
+    world.run(words);
+    return world.daemon.requests.empty() ? "" : world.daemon.requests.back().line;
+  }
+  void write_place(const std::filesystem::path& folder, const std::string& text) {
+    write_file(folder / ".pgtwig", text);
+  }
+  FakeWorld world;
+};
+
+TEST_F(Targets, ANamedProjectGoesBeforeEverything) {
+  world.world.environment["PGTWIG_PROJECT"] = "other";
+  write_place(world.folder, "third\n");
+  EXPECT_EQ("GET /v1/projects/demo/branches/feature%2Fx", target_of_get({"demo/feature/x"}));
+}
+
+TEST_F(Targets, TheFlagGoesBeforeTheVariableAndTheVariableBeforeTheFile) {
+  write_place(world.folder, "third\n");
+  EXPECT_EQ("GET /v1/projects/third/branches/dev", target_of_get({"dev"}));
+  world.world.environment["PGTWIG_PROJECT"] = "other";
+  EXPECT_EQ("GET /v1/projects/other/branches/dev", target_of_get({"dev"}));
+  EXPECT_EQ("GET /v1/projects/demo/branches/dev", target_of_get({"dev", "--project", "demo"}));
+}
+
+TEST_F(Targets, WithTheFlagASlashBelongsToTheBranch) {
+  EXPECT_EQ("GET /v1/projects/demo/branches/feature%2Fx", target_of_get({"feature/x", "--project", "demo"}));
+  EXPECT_EQ("GET /v1/projects/demo/branches/dev", target_of_get({"demo/dev", "--project", "demo"}));
+  EXPECT_EQ("GET /v1/projects/demo/branches/Upper%2Fx", target_of_get({"Upper/x", "--project", "demo"}));
+}
+
+TEST_F(Targets, TheFileIsFoundUpwardsAndTheNearestCounts) {
+  auto deep = world.folder / "a" / "b";
+  make_directories(deep);
+  write_place(world.folder, "outer/dev\n");
+  world.world.working_directory = deep;
+  EXPECT_EQ("GET /v1/projects/outer/branches/dev", target_of_get({}));
+  write_place(world.folder / "a", "inner\n");
+  EXPECT_EQ("GET /v1/projects/inner/branches/x", target_of_get({"x"}));
+}
+
+TEST_F(Targets, TheOnlyProjectIsMeantWhereNothingElseSays) {
+  world.daemon.answers("GET /v1/projects", projects_json({"demo"}));
+  EXPECT_EQ("GET /v1/projects/demo/branches/dev", target_of_get({"dev"}));
+}
+
+TEST_F(Targets, SeveralProjectsAreNoChoiceAndNoneIsNotFound) {
+  world.daemon.answers("GET /v1/projects", projects_json({"demo", "shop"}));
+  EXPECT_EQ(1, world.run({"branch", "get", "dev"}));
+  EXPECT_THAT(world.console.words, HasSubstr("there are 2: demo, shop"));
+  world.daemon.answers("GET /v1/projects", projects_json({}));
+  EXPECT_EQ(3, world.run({"branch", "get", "dev"}));
+  EXPECT_THAT(world.console.words, HasSubstr("pgtwig project create"));
+}
+
+TEST_F(Targets, ABranchChosenForAnotherProjectDoesNotCount) {
+  write_place(world.folder, "demo/dev\n");
+  EXPECT_EQ("GET /v1/projects/demo/branches/dev", target_of_get({}));
+  EXPECT_EQ("", target_of_get({"--project", "shop"}));
+  world.world.environment["PGTWIG_PROJECT"] = "shop";
+  EXPECT_EQ("", target_of_get({}));
+  world.world.environment["PGTWIG_BRANCH"] = "fix";
+  EXPECT_EQ("GET /v1/projects/shop/branches/fix", target_of_get({}));
+}
+
+TEST_F(Targets, DestructiveCommandsNeedTheirBranchNamed) {
+  write_place(world.folder, "demo/dev\n");
+  for (const char* verb : {"delete", "reset", "stop", "rename"}) EXPECT_EQ(1, world.run({"branch", verb}));
+  EXPECT_TRUE(world.daemon.requests.empty());
+}
+
+TEST_F(Targets, AMalformedFileIsNamed) {
+  write_place(world.folder, "Demo!\n");
+  EXPECT_EQ(1, world.run({"branch", "get", "dev"}));
+  EXPECT_THAT(world.console.words, HasSubstr((world.folder / ".pgtwig").string()));
+}
+
+TEST_F(Targets, ASlashThatWasMeantForTheBranchIsExplained) {
+  world.world.environment["PGTWIG_PROJECT"] = "demo";
+  EXPECT_EQ(3, world.run({"branch", "get", "feature/x"}));
+  EXPECT_THAT(world.console.words, HasSubstr("is written demo/feature/x"));
+}
+
+TEST_F(Targets, UseChoosesABranchOfTheCurrentProjectBeforeAProject) {
+  world.daemon.answers("GET /v1/projects", projects_json({"demo", "dev"}));
+  world.daemon.answers("GET /v1/projects/demo/branches/dev", branch_json("demo/dev"));
+  world.daemon.answers("GET /v1/projects/demo/branches/main", branch_json("demo/main"));
+  EXPECT_EQ(0, world.run({"use", "dev"}));
+  EXPECT_EQ("dev\n", read_file(world.folder / ".pgtwig"));
+  EXPECT_EQ(0, world.run({"use", "demo"}));
+  EXPECT_EQ("demo\n", read_file(world.folder / ".pgtwig"));
+  EXPECT_EQ(0, world.run({"switch", "dev"}));
+  EXPECT_EQ("demo/dev\n", read_file(world.folder / ".pgtwig"));
+  EXPECT_EQ(0, world.run({"use", "demo/main"}));
+  EXPECT_EQ("demo/main\n", read_file(world.folder / ".pgtwig"));
+}
+
+TEST_F(Targets, UseRefusesWhatIsNotThere) {
+  world.daemon.answers("GET /v1/projects", projects_json({"demo", "shop"}));
+  EXPECT_EQ(3, world.run({"use", "demoo"}));
+  EXPECT_THAT(world.console.words, HasSubstr("did you mean demo?"));
+  EXPECT_EQ(3, world.run({"use", "demo/nowhere"}));
+  EXPECT_FALSE(std::filesystem::exists(world.folder / ".pgtwig"));
+}
+
+TEST_F(Targets, UseSaysWhenTheEnvironmentGoesFirst) {
+  world.daemon.answers("GET /v1/projects/demo/branches/dev", branch_json("demo/dev"));
+  world.world.environment["PGTWIG_PROJECT"] = "other";
+  EXPECT_EQ(0, world.run({"use", "demo/dev"}));
+  EXPECT_THAT(world.console.words, HasSubstr("PGTWIG_PROJECT=other in the environment goes before the file"));
+}
+
+}  // namespace
+}  // namespace pgtwig::cli::test
