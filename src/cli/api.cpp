@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "client/daemon_starter.h"
+
 namespace pgtwig::cli {
 namespace {
 
@@ -46,13 +48,21 @@ class ClientApi final : public Api {
   bool has_compared_ = false;
 };
 
+std::filesystem::path own_executable() {
+  return std::filesystem::read_symlink("/proc/self/exe");
+}
+
 }  // namespace
+
+void replace_daemon(const Paths& paths, const std::vector<std::string>& arguments, const std::function<void()>& stop) {
+  client::replace_daemon(paths, own_executable(), arguments, stop);
+}
 
 std::unique_ptr<Api> connect_to_daemon(const Paths& paths, const ConnectOptions& options) {
   client::ClientOptions client_options;
   client_options.paths = paths;
   client_options.start_daemon = options.start_daemon;
-  client_options.executable = std::filesystem::read_symlink("/proc/self/exe");
+  client_options.executable = own_executable();
   client_options.on_notice = options.on_notice;
   return std::make_unique<ClientApi>(std::move(client_options), options.on_notice);
 }

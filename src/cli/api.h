@@ -29,6 +29,11 @@ struct ConnectOptions {
 };
 using Connect = std::function<std::unique_ptr<Api>(const Paths&, const ConnectOptions&)>;
 
+// Ends the daemon that runs by `stop` and starts another with more arguments of `daemon run`; nobody comes in between.
+using ReplaceDaemon =
+    std::function<void(const Paths&, const std::vector<std::string>& arguments, const std::function<void()>& stop)>;
+void replace_daemon(const Paths& paths, const std::vector<std::string>& arguments, const std::function<void()>& stop);
+
 // The real one. Says so through `on_notice` when the daemon is of another version than this program.
 std::unique_ptr<Api> connect_to_daemon(const Paths& paths, const ConnectOptions& options);
 

@@ -56,6 +56,7 @@ int run(int argc, char** argv, const Composition& composition) {
   world.clock = &clock;
   world.console = &console;
   world.connect = connect_to_daemon;
+  world.replace_daemon = replace_daemon;
   world.become = [&](const ProcessImage& image) { return become(console, image); };
   world.pause = [](std::chrono::milliseconds time) { std::this_thread::sleep_for(time); };
   world.composition = &composition;

@@ -33,6 +33,7 @@ struct World {
   const Clock* clock = nullptr;
   Console* console = nullptr;
   Connect connect;
+  ReplaceDaemon replace_daemon;
   std::function<int(const ProcessImage&)> become;        // returns in tests only; throws when the program can't be run
   std::function<void(std::chrono::milliseconds)> pause;  // between two looks at something that changes by itself
   const Composition* composition = nullptr;

@@ -20,21 +20,27 @@ using Clock = std::chrono::steady_clock;
 
 // Mounting pools and taking up an installation of thousands of branches is a matter of seconds.
 constexpr std::chrono::seconds start_patience{30};
+// Reading every volume of every pool takes longer.
+constexpr std::chrono::minutes long_start_patience{10};
 constexpr std::chrono::milliseconds look_again{2};
 constexpr std::size_t longest_last_words = 64u << 10;
 
 // The daemon on its way up: what it writes before its log is open, and whether it lives.
 class StartingDaemon {
  public:
-  StartingDaemon(const std::filesystem::path& executable, const std::filesystem::path& log_file)
+  StartingDaemon(const std::filesystem::path& executable, const std::filesystem::path& log_file,
+                 const std::vector<std::string>& more_arguments)
       : log_file_(log_file), log_(::open(log_file.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600)) {
     if (!log_) throw system_error(errno, fmt::format("cannot open {}", log_file.string()));
     log_begin_ = ::lseek(log_.get(), 0, SEEK_END);
     UniqueFd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
     if (!nothing) throw system_error(errno, "cannot open /dev/null");
+    std::vector<const char*> arguments{"pgtwig", "daemon", "run"};
+    for (const std::string& argument : more_arguments) arguments.push_back(argument.c_str());
+    arguments.push_back(nullptr);
     pid_ = ::fork();
     if (pid_ < 0) throw system_error(errno, "cannot start the daemon");
-    if (pid_ == 0) become_daemon(executable.c_str(), nothing.get());
+    if (pid_ == 0) become_daemon(executable.c_str(), arguments.data(), nothing.get());
   }
 
   pid_t pid() const { return pid_; }
@@ -67,7 +73,7 @@ class StartingDaemon {
 
  private:
   // Between fork and exec of a process that may have had threads: system calls only.
-  [[noreturn]] void become_daemon(const char* executable, int nothing) const {
+  [[noreturn]] void become_daemon(const char* executable, const char* const* arguments, int nothing) const {
     ::setsid();
     ::dup2(nothing, STDIN_FILENO);
     ::dup2(nothing, STDOUT_FILENO);
@@ -76,7 +82,6 @@ class StartingDaemon {
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    const char* const arguments[] = {"pgtwig", "daemon", "run", nullptr};
     ::execv(executable, const_cast<char* const*>(arguments));
     constexpr char failed[] = "error: the daemon's program cannot be executed\n";
     [[maybe_unused]] ssize_t count = ::write(STDERR_FILENO, failed, sizeof failed - 1);
@@ -89,17 +94,11 @@ class StartingDaemon {
   pid_t pid_ = -1;
 };
 
-}  // namespace
-
-StartedDaemon start_daemon(const Paths& paths, const std::filesystem::path& executable) {
-  // The daemon sets the modes of what it shares with others; until then, nobody else sees it.
-  make_directories(paths.run, 0700);
-  make_directories(paths.log_file().parent_path(), 0700);
-  FileLock lock = FileLock::acquire(paths.start_lock());
-  if (auto connection = api::connect_unix_socket(paths.socket)) return {.connection = std::move(*connection)};
-
-  StartingDaemon daemon(executable, paths.log_file());
-  Clock::time_point deadline = Clock::now() + start_patience;
+// With the lock held.
+StartedDaemon launch(const Paths& paths, const std::filesystem::path& executable,
+                     const std::vector<std::string>& arguments, std::chrono::seconds patience) {
+  StartingDaemon daemon(executable, paths.log_file(), arguments);
+  Clock::time_point deadline = Clock::now() + patience;
   for (;;) {
     bool has_ended = daemon.has_ended();
     // Also after its end: it ends when it finds that another one answers.
@@ -108,13 +107,34 @@ StartedDaemon start_daemon(const Paths& paths, const std::filesystem::path& exec
     }
     if (has_ended) throw daemon.last_words();
     if (Clock::now() > deadline) {
-      throw Error(
-          ErrorCode::timed_out,
-          fmt::format("the daemon (pid {}) does not answer after {} seconds", daemon.pid(), start_patience.count()),
-          fmt::format("it goes on starting; its log is {}", paths.log_file().string()));
+      throw Error(ErrorCode::timed_out,
+                  fmt::format("the daemon (pid {}) does not answer after {} seconds", daemon.pid(), patience.count()),
+                  fmt::format("it goes on starting; its log is {}", paths.log_file().string()));
     }
     ::poll(nullptr, 0, static_cast<int>(look_again.count()));
   }
+}
+
+FileLock acquire_start_lock(const Paths& paths) {
+  // The daemon sets the modes of what it shares with others; until then, nobody else sees it.
+  make_directories(paths.run, 0700);
+  make_directories(paths.log_file().parent_path(), 0700);
+  return FileLock::acquire(paths.start_lock());
+}
+
+}  // namespace
+
+StartedDaemon start_daemon(const Paths& paths, const std::filesystem::path& executable) {
+  FileLock lock = acquire_start_lock(paths);
+  if (auto connection = api::connect_unix_socket(paths.socket)) return {.connection = std::move(*connection)};
+  return launch(paths, executable, {}, start_patience);
+}
+
+StartedDaemon replace_daemon(const Paths& paths, const std::filesystem::path& executable,
+                             const std::vector<std::string>& arguments, const std::function<void()>& stop) {
+  FileLock lock = acquire_start_lock(paths);
+  stop();
+  return launch(paths, executable, arguments, long_start_patience);
 }
 
 }  // namespace pgtwig::client

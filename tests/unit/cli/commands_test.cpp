@@ -363,6 +363,23 @@ TEST(Daemon, RunHandsOverWithItsOptions) {
   EXPECT_THAT(seen.pool_directories, ElementsAre("/a", "/b"));
 }
 
+TEST(StateRebuild, PutsADaemonThatRebuildsInThePlaceOfAnother) {
+  FakeWorld world;
+  world.daemon.is_running = false;
+  world.daemon.answers("GET /v1/branches", R"({"branches":[]})");
+  EXPECT_EQ(0, world.run({"state", "rebuild", "--pool-directory", "pool", "-o", "name"}));
+  EXPECT_THAT(world.replacements,
+              ElementsAre(ElementsAre("--rebuild-state", "--pool-directory", (world.folder / "pool").string())));
+}
+
+TEST(StateRebuild, AsksFirstOnATerminal) {
+  FakeWorld world;
+  world.console.has_person = true;
+  world.console.answers = {"n"};
+  EXPECT_EQ(1, world.run({"state", "rebuild"}));
+  EXPECT_THAT(world.replacements, IsEmpty());
+}
+
 TEST(Config, WorksWithoutADaemon) {
   FakeWorld world;
   world.daemon.is_running = false;

@@ -81,6 +81,12 @@ FakeWorld::FakeWorld() {
     if (options.start_daemon) ++start_wishes;
     return std::make_unique<FakeApi>(daemon, options);
   };
+  world.replace_daemon = [this](const Paths&, const std::vector<std::string>& arguments,
+                                const std::function<void()>& stop) {
+    stop();
+    replacements.push_back(arguments);
+    daemon.is_running = true;
+  };
   world.become = [this](const ProcessImage& image) {
     became.push_back(image);
     return 0;

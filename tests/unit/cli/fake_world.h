@@ -77,8 +77,9 @@ class FakeWorld {
   FakeConsole console;
   FakeDaemon daemon;
   std::vector<ProcessImage> became;
-  int start_wishes = 0;          // connections that would have started a daemon
-  std::filesystem::path folder;  // the working directory; empty, removed at the end
+  std::vector<std::vector<std::string>> replacements;  // arguments of daemons that took the place of another
+  int start_wishes = 0;                                // connections that would have started a daemon
+  std::filesystem::path folder;                        // the working directory; empty, removed at the end
   Composition composition;
   World world;
 
