@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -53,11 +54,20 @@ class Responder {
   virtual int socket() const = 0;
 };
 
+// How long the server waits for a client that says nothing.
+struct Patience {
+  std::chrono::milliseconds idle{60'000};      // between two requests of a connection
+  std::chrono::milliseconds request{30'000};   // from the first byte of a request to the last one of its JSON
+  std::chrono::milliseconds transfer{60'000};  // for the next piece of a dump, or the client's reading
+  std::chrono::milliseconds line{5'000};       // for the reading of a progress line: the operation waits meanwhile
+};
+
 struct HttpServerOptions {
   std::filesystem::path socket;
   std::optional<gid_t> group;
   std::filesystem::path spool_directory;
   int max_connections = 256;
+  Patience patience = {};
   // Throws Error when this peer may not come in.
   std::function<void(const Peer&)> admit;
   // Called on the connection's thread; may throw anything.

@@ -25,16 +25,11 @@ namespace pgtwig::api {
 namespace {
 
 namespace http = boost::beast::http;
-using std::chrono::seconds;
 
 constexpr std::uint64_t body_limit = 1u << 20;         // of JSON: the longest request has a few hundred settings
 constexpr std::uint32_t header_limit = 16u << 10;      // Pgtwig-Request is the longest one
 constexpr std::size_t buffer_limit = 64u << 10;        // what is read ahead
 constexpr std::size_t spool_chunk = 256u << 10;        // of a dump, read and written at once
-constexpr seconds idle_patience{60};                   // between two requests of a connection
-constexpr seconds request_patience{30};                // from the first byte of a request to the last one of its JSON
-constexpr seconds transfer_patience{60};               // for the next piece of a dump or the client's reading
-constexpr seconds line_patience{5};                    // for the reading of a progress line, while the operation waits
 constexpr std::chrono::milliseconds accept_pause{50};  // when there are no descriptors left
 
 // A request that can't be answered by the handler: why, and with which status.
@@ -69,7 +64,8 @@ void write_all(int fd, const char* data, std::size_t size) {
 
 class BeastResponder final : public Responder {
  public:
-  BeastResponder(UnixStream& stream, bool keep_alive) : stream_(stream), keep_alive_(keep_alive) {}
+  BeastResponder(UnixStream& stream, const Patience& patience, bool keep_alive)
+      : stream_(stream), patience_(patience), keep_alive_(keep_alive) {}
 
   void send(int status, const std::string& json) override {
     has_begun_ = true;
@@ -78,13 +74,13 @@ class BeastResponder final : public Responder {
     response.body() = json;
     response.body() += '\n';
     response.prepare_payload();
-    stream_.set_timeout(transfer_patience);
+    stream_.set_timeout(patience_.transfer);
     write(response);
   }
 
   bool send_line(const std::string& line) override {
     if (is_broken_) return false;
-    stream_.set_timeout(line_patience);
+    stream_.set_timeout(patience_.line);
     boost::system::error_code error;
     if (!has_begun_) {
       has_begun_ = is_stream_ = true;
@@ -129,6 +125,7 @@ class BeastResponder final : public Responder {
   }
 
   UnixStream& stream_;
+  const Patience& patience_;
   bool keep_alive_;
   bool has_begun_ = false;
   bool is_stream_ = false;
@@ -244,12 +241,12 @@ struct HttpServer::Impl {
   bool serve_request(Connection& connection, UnixStream& stream, boost::beast::flat_buffer& buffer, const Peer& peer) {
     if (buffer.size() == 0) {
       pollfd entry{stream.fd(), POLLIN, 0};
-      int ready = ::poll(&entry, 1, static_cast<int>(std::chrono::milliseconds(idle_patience).count()));
+      int ready = ::poll(&entry, 1, static_cast<int>(options.patience.idle.count()));
       if (ready <= 0) return false;
     }
     set_idle(connection, false);
-    stream.set_timeout(request_patience);
-    stream.set_read_deadline(UnixStream::Clock::now() + request_patience);
+    stream.set_timeout(options.patience.request);
+    stream.set_read_deadline(UnixStream::Clock::now() + options.patience.request);
 
     http::request_parser<http::empty_body> head;
     head.header_limit(header_limit);
@@ -259,7 +256,7 @@ struct HttpServer::Impl {
     if (error && error.category() != http::make_error_code(http::error::end_of_stream).category()) return false;
     if (error == http::error::end_of_stream || error == http::error::partial_message) return false;
 
-    BeastResponder responder(stream, !error && head.get().keep_alive());
+    BeastResponder responder(stream, options.patience, !error && head.get().keep_alive());
     try {
       if (error) {
         throw BadRequest{http::status::bad_request,
@@ -268,7 +265,7 @@ struct HttpServer::Impl {
       if (!answer(stream, buffer, head, peer, responder)) return false;
     } catch (const BadRequest& bad) {
       // What follows on this connection can't be told from the rest of the bad request.
-      BeastResponder(stream, false).send(static_cast<int>(bad.status), to_json(bad.error));
+      BeastResponder(stream, options.patience, false).send(static_cast<int>(bad.status), to_json(bad.error));
       return false;
     }
     responder.finish();
@@ -356,7 +353,7 @@ struct HttpServer::Impl {
     http::request_parser<http::buffer_body> parser(std::move(head));
     parser.body_limit(boost::none);
     stream.set_read_deadline(std::nullopt);
-    stream.set_timeout(transfer_patience);
+    stream.set_timeout(options.patience.transfer);
     try {
       request.upload = open_spool_file(options.spool_directory);
       std::vector<char> chunk(spool_chunk);
