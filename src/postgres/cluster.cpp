@@ -146,7 +146,7 @@ void init_cluster(const Installation& installation, const InitOptions& options) 
     run_initdb(installation, options);
     leave_sizes_to_defaults(options.data_directory);
     create_admin_role(installation, options.data_directory, options.user, {{"fsync", "off"}});
-    sync_file_system(options.data_directory);
+    if (options.is_synced) sync_file_system(options.data_directory);
   } catch (...) {
     const std::exception_ptr failure = std::current_exception();
     try {

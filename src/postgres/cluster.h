@@ -21,6 +21,7 @@ struct InitOptions {
   OsUser user;                           // who owns it
   std::string password;                  // of role postgres
   std::string locale = "C.UTF-8";
+  bool is_synced = true;  // on disk when init_cluster() returns; what a test throws away need not be
 };
 
 // initdb with data checksums, UTF-8 and SCRAM, then the reserved admin role (by a single-user session, so that no

@@ -81,15 +81,17 @@ std::optional<std::string_view> words_after(std::string_view line, std::string_v
 
 std::string last_failure_in(std::string_view log) {
   constexpr auto severities = std::to_array<std::string_view>({"FATAL:", "PANIC:", "ERROR:"});
-  std::string_view failure;
-  std::string_view last;
+  std::string failure;
+  std::string plain;  // what postgres says before it can log: "postgres: could not ...", perhaps on several lines
   for (const std::string_view line : lines_of(log)) {
-    if (!line.empty()) last = line;
     for (const std::string_view severity : severities) {
       if (const auto words = words_after(line, severity)) failure = *words;
     }
+    if (line.find("LOG:") == std::string_view::npos && !line.empty()) {
+      plain = line.starts_with("postgres: ") || plain.empty() ? std::string(line) : fmt::format("{} {}", plain, line);
+    }
   }
-  return std::string(failure.empty() ? last : failure);
+  return failure.empty() ? plain : failure;
 }
 
 Error end_of_postmaster(const ReadinessProbe& probe) {
@@ -100,7 +102,7 @@ Error end_of_postmaster(const ReadinessProbe& probe) {
   }
   const std::string words = last_failure_in(log);
   return {ErrorCode::postgres_failed,
-          words.empty() ? "PostgreSQL ended while it started, and its log says nothing"
+          words.empty() ? "PostgreSQL ended while it started, and its log gives no reason"
                         : fmt::format("PostgreSQL would not start: {}", words),
           fmt::format("its log: {}", probe.log_file.string())};
 }

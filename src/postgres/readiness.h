@@ -22,8 +22,8 @@ struct ReadinessProbe {
 // ends first (busy when its port was taken), timed_out.
 Connection wait_until_ready(const ProcessHandle& postmaster, const ReadinessProbe& probe);
 
-// The last FATAL, ERROR or PANIC message (else the last line) that a log holds from `offset` on; empty when there is
-// none.
+// The last FATAL, ERROR or PANIC message (else what is no log line at all) that a log holds from `offset` on; empty
+// when there is none.
 std::string last_failure_in_log(const std::filesystem::path& log_file, std::uint64_t offset);
 
 }  // namespace pgtwig::postgres

@@ -60,17 +60,5 @@ TEST_F(ControlFileOf, ADamagedClusterIsNotBelieved) {
   }
 }
 
-TEST_F(ControlFileOf, AFreshClusterOfEachInstalledVersionIsRead) {
-  for (const Installation& installation : find_installations({})) {
-    pgtwig::testing::TemporaryDirectory other_directory;
-    TestInstance other(other_directory.path(), installation);
-    other.init();
-    const ControlFile control = read_control_file(other.open_data().get());
-    EXPECT_TRUE(control.was_cleanly_shut_down()) << installation.version;
-    EXPECT_EQ(control.timeline, 1u);
-    EXPECT_GT(control.redo.value, 0u);
-  }
-}
-
 }  // namespace
 }  // namespace pgtwig::postgres

@@ -44,8 +44,11 @@ TestInstance::~TestInstance() {
 }
 
 void TestInstance::init(const std::string& locale) {
-  init_cluster(installation_,
-               {.data_directory = data(), .user = configuration.user, .password = test_password, .locale = locale});
+  init_cluster(installation_, {.data_directory = data(),
+                               .user = configuration.user,
+                               .password = test_password,
+                               .locale = locale,
+                               .is_synced = false});
 }
 
 void TestInstance::copy_data_from(const TestInstance& source) {
