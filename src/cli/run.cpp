@@ -22,6 +22,13 @@ int show_help_or_version(World& world, const ParsedCall& call) {
   return was_asked ? 0 : error_code_info(ErrorCode::invalid_argument).exit_status;
 }
 
+// For an error that came without one: where to look next.
+std::string general_hint(Session& session, const Error& error) {
+  if (error_code_info(error.code()).is_our_fault)
+    return fmt::format("the daemon's log may say more: {}", session.paths().log_file().string());
+  return "see `" + session.path().text() + " --help`";
+}
+
 int dispatch(World& world, const std::vector<std::string>& words) {
   ParsedCall call = parse_words(words);
   if (auto file = call.invocation.find("config"))
@@ -33,8 +40,7 @@ int dispatch(World& world, const std::vector<std::string>& words) {
     return call.path.command->run(session);
   } catch (Error& error) {
     if (auto hint = explain_slash(session, error)) error.set_hint(*hint);
-    if (error.hint().empty() && error.code() == ErrorCode::invalid_argument)
-      error.set_hint("see `" + call.path.text() + " --help`");
+    if (error.hint().empty()) error.set_hint(general_hint(session, error));
     throw;
   }
 }

@@ -9,16 +9,17 @@
 namespace pgtwig::cli {
 namespace {
 
-constexpr std::size_t name_width = 24;
-constexpr std::size_t time_width = 10;
+constexpr std::size_t line_width = 34;  // of a step's name and its time
 
 std::string bullet(const Terminal& terminal) {
   return terminal.is_utf8 ? "▸" : ">";
 }
 
 std::string done_line(const Terminal& terminal, const engine::Event& event) {
-  std::string name = pad_right(without_control_characters(event.text), name_width);
-  std::string time = pad_left(format_milliseconds(event.ms), time_width);
+  std::string name = without_control_characters(event.text);
+  std::string time = format_milliseconds(event.ms);
+  std::size_t room = line_width - std::min(line_width, display_width(name));
+  time = pad_left(time, std::max(room, time.size() + 2));
   return "  " + paint(terminal, Paint::green, bullet(terminal)) + " " + name + time;
 }
 
