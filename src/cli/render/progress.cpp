@@ -44,7 +44,6 @@ void Progress::on_event(const engine::Event& event) {
   const Terminal& terminal = console_.words_terminal();
   clear_live_line();
   if (event.type == "step.begun") {
-    print_heading();
     running_.push_back(event.text);
   } else if (event.type == "step.done") {
     auto found = std::find(running_.begin(), running_.end(), event.text);
@@ -81,6 +80,7 @@ void Progress::clear_live_line() {
 void Progress::draw_live_line() {
   const Terminal& terminal = console_.words_terminal();
   if (!terminal.is_terminal || running_.empty()) return;
+  print_heading();
   std::string line =
       "  " + bullet(terminal) + " " + without_control_characters(running_.front()) + (terminal.is_utf8 ? " …" : " ...");
   console_.write_words(cut_to_width(terminal, line, static_cast<std::size_t>(terminal.width) - 1));

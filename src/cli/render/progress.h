@@ -11,7 +11,7 @@ namespace pgtwig::cli {
 
 class Progress {
  public:
-  // `heading` is printed with the first thing to tell: an operation that is refused at once has none. A silent one only
+  // `heading` is printed with the first line to tell: an operation that is refused at once has none. A silent one only
   // remembers the notices.
   Progress(Console& console, std::string heading, bool is_silent);
   ~Progress();  // leaves no half line behind
