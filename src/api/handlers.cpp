@@ -1,5 +1,6 @@
 #include "api/handlers.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include "api/json.h"
@@ -13,25 +14,22 @@ namespace {
 constexpr int default_operations = 50;
 constexpr int most_operations = 10'000;
 
-template <class Name>
-Name parse_name(const std::string& text) {
-  auto name = Name::parse(text);
+}  // namespace
+
+ProjectName parse_project_name(const std::string& text) {
+  auto name = ProjectName::parse(text);
   if (!name) throw Error(ErrorCode::invalid_argument, name.error());
   return *name;
 }
 
-}  // namespace
-
-ProjectName parse_project_name(const std::string& text) {
-  return parse_name<ProjectName>(text);
-}
-
 PoolName parse_pool_name(const std::string& text) {
-  return parse_name<PoolName>(text);
+  return parse_project_name(text);
 }
 
 BranchName parse_branch_name(const std::string& text) {
-  return parse_name<BranchName>(text);
+  auto name = BranchName::parse(text);
+  if (!name) throw Error(ErrorCode::invalid_argument, fmt::format("'{}': {}", text, name.error()));
+  return *name;
 }
 
 BranchPath branch_of(const Call& call) {

@@ -1,0 +1,169 @@
+// The API over a real engine and catalog: what is answered, streamed and refused. Pools of plain copies are what it can
+// make without a PostgreSQL.
+#include "api/server.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "api/json.h"
+#include "tests/support/wait.h"
+#include "tests/unit/api/raw_client.h"
+#include "tests/unit/api/served_engine.h"
+
+namespace pgtwig::api {
+namespace {
+
+using pgtwig::testing::wait_until;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+class ServerTest : public ::testing::Test {
+ protected:
+  std::string ask(const std::string& method, const std::string& target, const std::string& body = {},
+                  const std::string& header = {}) {
+    RawClient client(served_.socket());
+    client.say(method + " " + target + " HTTP/1.1\r\nConnection: close\r\n" + header +
+               "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+    return client.listen_to_the_end();
+  }
+  // The JSON for a pool of the given name in a new directory.
+  std::string pool_json(const std::string& name) {
+    std::filesystem::path directory = served_.directory() / name;
+    std::filesystem::create_directory(directory);
+    return R"({"name":")" + name + R"(","driver":"copy","directory":")" + directory.string() + "\"}";
+  }
+
+  ServedEngine served_;
+};
+
+const std::string streamed = "Accept: application/x-ndjson\r\n";
+
+TEST_F(ServerTest, SaysWhatItIs) {
+  std::string answer = get(served_.socket(), "/v1/version");
+  auto version = from_json<VersionView>(answer.substr(answer.find("\r\n\r\n")));
+  EXPECT_EQ(version.version, PGTWIG_VERSION);
+  EXPECT_EQ(version.pid, ::getpid());
+  EXPECT_EQ(version.root, served_.directory().string());
+}
+
+TEST_F(ServerTest, ListsNothingWhereNothingIs) {
+  EXPECT_THAT(get(served_.socket(), "/v1/projects"), HasSubstr(R"({"projects":[]})"));
+  EXPECT_THAT(get(served_.socket(), "/v1/branches"), HasSubstr(R"({"branches":[]})"));
+  EXPECT_THAT(get(served_.socket(), "/v1/operations"), HasSubstr(R"({"operations":[]})"));
+}
+
+TEST_F(ServerTest, AnswersEachKindOfErrorWithItsStatus) {
+  struct Case {
+    const char* method;
+    const char* target;
+    const char* body;
+    const char* status;
+    const char* message;
+  };
+  const Case cases[] = {
+      {"GET", "/v1/projects/nowhere", "", "404", "nowhere"},
+      {"GET", "/v1/projects/Not%20A%20Name", "", "400", "Not A Name"},
+      {"GET", "/v1/projects/demo/branches/a..b", "", "400", "a..b"},
+      {"GET", "/v1/elsewhere", "", "404", "/v1/elsewhere"},
+      {"DELETE", "/v1/status", "", "400", "DELETE"},
+      {"GET", "/v1/branches?projekt=x", "", "400", "projekt"},
+      {"POST", "/v1/projects", "{", "400", "JSON"},
+      {"POST", "/v1/projects", "{}", "400", "'name' is missing"},
+      {"POST", "/v1/projects", R"({"name":"demo","pg_versoin":15})", "400", "pg_versoin"},
+      {"POST", "/v1/projects", R"({"name":"demo","port":0})", "400", "'port'"},
+      {"POST", "/v1/projects/demo/branches", R"({"name":"x","durability":"some"})", "400", "some"},
+      {"POST", "/v1/projects/demo/branches", R"({"name":"x","consistency":"often"})", "400", "often"},
+      {"POST", "/v1/projects/demo/branches", R"({"name":"x","ttl":"soon"})", "400", "soon"},
+      {"POST", "/v1/pools/demo/grow", "{}", "400", "'size' is missing"},
+  };
+  for (const Case& bad : cases) {
+    std::string answer = ask(bad.method, bad.target, bad.body);
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 " + std::string(bad.status))) << bad.target << bad.body;
+    EXPECT_THAT(answer, HasSubstr(bad.message)) << bad.target << bad.body;
+  }
+}
+
+TEST_F(ServerTest, AnswersAChangeWithItsResult) {
+  std::string answer = ask("POST", "/v1/pools", pool_json("disk"));
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200"));
+  auto pool = from_json<engine::PoolView>(answer.substr(answer.find("\r\n\r\n")));
+  EXPECT_EQ(pool.name, "disk");
+  EXPECT_EQ(pool.method, "copy");
+  EXPECT_THAT(ask("POST", "/v1/pools", pool_json("disk2")), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(get(served_.socket(), "/v1/pools"), HasSubstr("\"disk2\""));
+}
+
+TEST_F(ServerTest, StreamsTheEventsOfAChangeAndThenItsResult) {
+  std::string answer = ask("POST", "/v1/pools", pool_json("disk"), streamed);
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(answer, HasSubstr("Content-Type: application/x-ndjson"));
+  std::size_t event = answer.find(R"({"event":{"type":"operation.done")");
+  std::size_t result = answer.find(R"({"result":{"name":"disk")");
+  EXPECT_NE(event, std::string::npos);
+  EXPECT_NE(result, std::string::npos);
+  EXPECT_LT(event, result);
+}
+
+TEST_F(ServerTest, AnswersWithAStatusWhenAStreamedChangeFailsAtOnce) {
+  std::string answer = ask("POST", "/v1/pools", R"({"name":"disk","drivver":"copy"})", streamed);
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(answer, HasSubstr("driver"));
+}
+
+TEST_F(ServerTest, LeavesAnOperationRunningInTheBackground) {
+  std::string answer = ask("POST", "/v1/pools?async=true", pool_json("disk"));
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 202"));
+  std::size_t begin = answer.find("{\"operation\":\"") + 14;
+  std::string id = answer.substr(begin, 32);
+  EXPECT_TRUE(wait_until(
+      [&] { return get(served_.socket(), "/v1/operations/" + id).find(R"("state":"done")") != std::string::npos; }));
+  EXPECT_THAT(get(served_.socket(), "/v1/pools/disk"), StartsWith("HTTP/1.1 200"));
+}
+
+TEST_F(ServerTest, AnswersABackgroundChangeThatCanNotBeginWithItsError) {
+  EXPECT_THAT(ask("POST", "/v1/pools?async=true", "{}"), StartsWith("HTTP/1.1 400"));
+}
+
+TEST_F(ServerTest, TellsEveryListenerOfEveryOperation) {
+  RawClient first(served_.socket());
+  RawClient second(served_.socket());
+  for (RawClient* listener : {&first, &second}) {
+    listener->say("GET /v1/events HTTP/1.1\r\n\r\n");
+    listener->listen_until("\r\n\r\n1\r\n\n\r\n");
+  }
+  ask("POST", "/v1/pools", pool_json("disk"));
+  for (RawClient* listener : {&first, &second}) {
+    EXPECT_THAT(listener->listen_until(R"("type":"operation.done")"), HasSubstr(R"({"event":)"));
+  }
+}
+
+TEST_F(ServerTest, GoesOnWhenAListenerLeaves) {
+  {
+    RawClient listener(served_.socket());
+    listener.say("GET /v1/events HTTP/1.1\r\n\r\n");
+    listener.listen_until("\n\r\n");
+  }
+  EXPECT_THAT(ask("POST", "/v1/pools", pool_json("disk")), StartsWith("HTTP/1.1 200"));
+}
+
+TEST_F(ServerTest, EndsTheStreamsOfItsListenersWhenItIsToldToStop) {
+  RawClient listener(served_.socket());
+  listener.say("GET /v1/events HTTP/1.1\r\n\r\n");
+  listener.listen_until("\n\r\n");
+  EXPECT_THAT(ask("POST", "/v1/daemon/stop", R"({"stop_all":true})"), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(listener.listen_to_the_end(), ::testing::EndsWith("0\r\n\r\n"));
+  EXPECT_TRUE(served_.stop_all_was_asked_for());
+}
+
+TEST_F(ServerTest, TakesADumpForANewProjectOnly) {
+  std::string header = "Content-Type: application/vnd.pgtwig.dump\r\nPgtwig-Request: {\"name\":\"demo\"}\r\n";
+  // There is no PostgreSQL to make the project with, which is found out after the request was understood.
+  EXPECT_THAT(ask("POST", "/v1/projects", "SELECT 1;", header), HasSubstr("\"code\":\"not_found\""));
+  EXPECT_THAT(ask("POST", "/v1/pools", "SELECT 1;", header), StartsWith("HTTP/1.1 400"));
+}
+
+}  // namespace
+}  // namespace pgtwig::api
