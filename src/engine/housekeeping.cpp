@@ -42,11 +42,16 @@ void cut_log(const std::filesystem::path& file) {
 Housekeeping::Housekeeping(Engine& engine) : engine_(engine), thread_([this] { run(); }) {}
 
 Housekeeping::~Housekeeping() {
+  end();
+}
+
+void Housekeeping::end() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   changed_.notify_all();
+  if (!thread_.joinable()) return;
   thread_.join();
   try {
     sync_pools();

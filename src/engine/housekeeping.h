@@ -28,6 +28,8 @@ class Housekeeping {
   // Called once the installation is open: starts what should run, then begins with what has to be done from time to
   // time.
   void begin();
+  // Finishes what it is doing; after that nothing is started or deleted behind anyone's back.
+  void end();
 
  private:
   void run();

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "engine/body.h"
 #include "engine/housekeeping.h"
+#include "engine/pools.h"
 #include "engine/sweeper.h"
 #include "engine/use_cases.h"
 
@@ -82,7 +83,10 @@ void sweep(Engine& engine) {
   engine.sweeper().wait_until_idle();
 }
 
-void stop_all_instances(Engine& engine) {
+void shut_down(Engine& engine) {
+  engine.housekeeping().end();
+  // What was deleted a moment ago may still run, and is in no catalog any more.
+  sweep(engine);
   for (const auto& project : engine.catalog().projects()) {
     for (const auto& branch : engine.catalog().branches(project.id)) {
       try {
@@ -92,6 +96,7 @@ void stop_all_instances(Engine& engine) {
       }
     }
   }
+  engine.pools().unmount_images();
 }
 
 }  // namespace pgtwig::engine

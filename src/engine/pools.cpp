@@ -163,6 +163,18 @@ void Pools::require_room(const OpenPool& pool) {
   }
 }
 
+void Pools::unmount_images() {
+  for (const catalog::PoolRecord& record : engine_.catalog().pools()) {
+    if (record.image.empty()) continue;
+    try {
+      forget(record.id);
+      storage::unmount_image(record.mount_point);
+    } catch (...) {
+      log::warn("pool {} stays mounted: {}", record.name.text(), describe_current_exception());
+    }
+  }
+}
+
 PoolView Pools::view(const catalog::PoolRecord& record) {
   PoolView view{.name = record.name.text(),
                 .state = "away",

@@ -41,6 +41,9 @@ class Pools {
   // nearly full.
   void require_room(const OpenPool& pool);
 
+  // Of all image pools, when every instance has been stopped. What is in use stays mounted and is logged.
+  void unmount_images();
+
   PoolView view(const catalog::PoolRecord& record);
 
  private:

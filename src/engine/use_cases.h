@@ -118,7 +118,8 @@ StatusView get_status(Engine&);
 void open_installation(Engine&);
 // Destroys what is on the sweep list and in no living operation's hands.
 void sweep(Engine&);
-void stop_all_instances(Engine&);
+// Stops every instance and unmounts the image pools: nothing of the installation is left running. Called last.
+void shut_down(Engine&);
 // A new catalog from the volumes of `pool_directories` (and the installation's own pools).
 struct RebuildReport {
   int pools = 0;

@@ -87,11 +87,7 @@ void serve(engine::Engine& engine, bool is_root, StopSignal& stop_signal) {
   });
   log::info("listening on {}", engine.paths().socket.string());
   server.run();
-  if (stops_instances) {
-    // What was deleted a moment ago may still run, and is in no catalog any more.
-    engine::sweep(engine);
-    engine::stop_all_instances(engine);
-  }
+  if (stops_instances) engine::shut_down(engine);
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ class EngineTest : public testing::Test {
   }
 
   ~EngineTest() override {
-    if (engine_) stop_all_instances(*engine_);
+    if (engine_) shut_down(*engine_);
     engine_.reset();
     remove_tree(root_);
   }
