@@ -19,15 +19,6 @@
 namespace pgtwig::engine {
 namespace {
 
-// From this much dirty page cache on, writing it is a step of its own: a fork would do it in the critical moment.
-constexpr Bytes flush_worth_a_step = 64_MiB;
-
-Bytes dirty_page_cache() {
-  const std::string text = read_file("/proc/meminfo");
-  const std::size_t at = text.find("Dirty:");
-  return at == std::string::npos ? Bytes{} : Bytes{std::strtoull(text.c_str() + at + 6, nullptr, 10) << 10};
-}
-
 std::string join(const std::vector<std::string>& list) {
   return fmt::format("{}", fmt::join(list, ", "));
 }
@@ -148,9 +139,6 @@ void fork_running(Engine& engine, Operation& operation, const Body& source, Body
   const storage::VolumeDriver& driver = *source.pool->driver;
   const postgres::Consistency consistency = choose_consistency(source, wanted, facts);
   target.branch.origin.lsn = format_lsn(facts.current);
-  if (driver.capabilities().flushes_before_fork && flush_worth_a_step < dirty_page_cache()) {
-    operation.step("Flush page cache", [&] { source.pool->driver->flush(source.branch.incarnation); });
-  }
   if (consistency == postgres::Consistency::checkpoint) {
     operation.step("Checkpoint", [&] { postgres::checkpoint(*admin); });
   }

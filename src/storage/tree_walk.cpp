@@ -9,13 +9,13 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cerrno>
 #include <condition_variable>
-#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <thread>
 
@@ -31,8 +31,8 @@ namespace pgtwig::storage {
 namespace {
 
 constexpr std::size_t files_per_batch = 32;
-// Bounds the directories that are open at once: each batch holds one open.
-constexpr std::size_t batches_in_queue = 64;
+// Each holds two descriptors.
+constexpr std::size_t most_open_directories = 64;
 
 std::string join(const std::string& directory, const std::string& name) {
   return directory.empty() ? name : directory + "/" + name;
@@ -46,18 +46,22 @@ bool exists_beneath(int root, const std::string& relative) {
   return faccessat(root, relative.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
-// A directory of the source and its copy, open while files of it wait to be copied.
+// A directory of the source and its copy, open while files of it are to be copied.
 struct OpenDirectory {
   UniqueFd source;
   UniqueFd target;
   std::string path;  // relative to the volume; empty for its root
   struct stat status {};
-  std::atomic<int> pending{1};  // batches under way, and one for the reader
+  std::vector<DirectoryEntry> entries;  // files and links
+  // Under the walk's mutex.
+  std::size_t next = 0;  // of the entries not yet handed out
+  int workers = 0;       // threads that copy some of them now
 };
 
 struct Batch {
-  std::shared_ptr<OpenDirectory> directory;
-  std::vector<DirectoryEntry> entries;
+  OpenDirectory* directory;
+  std::size_t first;
+  std::size_t last;
 };
 
 class TreeCopy {
@@ -75,9 +79,14 @@ class TreeCopy {
   void run() {
     {
       std::vector<std::jthread> helpers;
-      for (int i = 1; i < walk_.threads; ++i) helpers.emplace_back([this] { help(); });
+      for (int i = 1; i < walk_.threads; ++i) helpers.emplace_back([this] { copy_until_done(); });
       guarded([this] { read_directories(); });
-      finish_queue();
+      {
+        std::lock_guard lock(mutex_);
+        all_read_ = true;
+      }
+      changed_.notify_all();
+      copy_until_done();
     }
     if (failure_) std::rethrow_exception(failure_);
     // A volume that was destroyed meanwhile looked ever emptier during the walk.
@@ -107,16 +116,27 @@ class TreeCopy {
   void read_directories() {
     waiting_.push_back("");
     while (!waiting_.empty()) {
+      {
+        std::unique_lock lock(mutex_);
+        if (failure_) return;
+        if (open_.size() >= most_open_directories) {
+          if (auto batch = take_batch(); batch) {
+            lock.unlock();
+            copy_batch(*batch);
+          } else {
+            changed_.wait(lock, [this] { return open_.size() < most_open_directories || failure_; });
+          }
+          continue;
+        }
+      }
       std::string path = std::move(waiting_.back());
       waiting_.pop_back();
       read_directory_at(path);
-      std::lock_guard lock(mutex_);
-      if (failure_) return;
     }
   }
 
   void read_directory_at(const std::string& path) {
-    auto directory = std::make_shared<OpenDirectory>();
+    auto directory = std::make_unique<OpenDirectory>();
     directory->path = path;
     try {
       directory->source = open_directory_beneath(source_, path);
@@ -133,22 +153,24 @@ class TreeCopy {
           ErrorCode::storage_failed,
           fmt::format("{} in the volume is a mount point or a subvolume of its own, which cannot be forked", path),
           "move it out of the volume");
-    if (!emptied_.contains(path)) hand_out_entries(directory);
-    release(*directory);
+    if (!emptied_.contains(path)) read_entries(*directory);
+    if (directory->entries.empty()) return finish(*directory);
+    {
+      std::lock_guard lock(mutex_);
+      open_.push_back(std::move(directory));
+    }
+    changed_.notify_all();
   }
 
-  void hand_out_entries(const std::shared_ptr<OpenDirectory>& directory) {
-    Batch batch{directory, {}};
-    for (DirectoryEntry& entry : read_directory(directory->source.get())) {
-      if (!left_out_.empty() && left_out_.contains(join(directory->path, entry.name))) continue;
+  void read_entries(OpenDirectory& directory) {
+    for (DirectoryEntry& entry : read_directory(directory.source.get())) {
+      if (!left_out_.empty() && left_out_.contains(join(directory.path, entry.name))) continue;
       if (entry.type == DT_DIR) {
-        make_child_directory(*directory, entry.name);
+        make_child_directory(directory, entry.name);
       } else if (entry.type == DT_REG || entry.type == DT_LNK) {
-        batch.entries.push_back(std::move(entry));
-        if (batch.entries.size() == files_per_batch) hand_out(std::exchange(batch, Batch{directory, {}}));
+        directory.entries.push_back(std::move(entry));
       }
     }
-    if (!batch.entries.empty()) hand_out(std::move(batch));
   }
 
   void make_child_directory(const OpenDirectory& parent, const std::string& name) {
@@ -159,57 +181,57 @@ class TreeCopy {
     waiting_.push_back(join(parent.path, name));
   }
 
-  void hand_out(Batch batch) {
-    batch.directory->pending.fetch_add(1);
-    {
-      std::unique_lock lock(mutex_);
-      if (failure_) return;
-      if (walk_.threads > 1 && queue_.size() < batches_in_queue) {
-        queue_.push_back(std::move(batch));
-        changed_.notify_one();
-        return;
-      }
+  // From the directory with the fewest threads in it. The mutex is held.
+  std::optional<Batch> take_batch() {
+    OpenDirectory* best = nullptr;
+    for (const auto& directory : open_) {
+      if (directory->next == directory->entries.size()) continue;
+      if (best == nullptr || directory->workers < best->workers) best = directory.get();
     }
-    copy_batch(batch);
+    if (best == nullptr) return std::nullopt;
+    std::size_t first = best->next;
+    best->next = std::min(first + files_per_batch, best->entries.size());
+    ++best->workers;
+    return Batch{best, first, best->next};
   }
 
-  void help() {
+  void copy_until_done() {
     for (;;) {
-      Batch batch;
+      std::optional<Batch> batch;
       {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return !queue_.empty() || all_read_ || failure_; });
-        if (failure_ || queue_.empty()) return;
-        batch = std::move(queue_.front());
-        queue_.pop_front();
+        changed_.wait(lock, [&] { return failure_ || (batch = take_batch()) || all_read_; });
+        if (failure_ || !batch) return;
       }
-      guarded([&] { copy_batch(batch); });
+      guarded([&] { copy_batch(*batch); });
     }
-  }
-
-  void finish_queue() {
-    {
-      std::lock_guard lock(mutex_);
-      all_read_ = true;
-      changed_.notify_all();
-    }
-    help();
   }
 
   void copy_batch(const Batch& batch) {
-    for (const DirectoryEntry& entry : batch.entries) {
-      if (entry.type == DT_LNK)
-        copy_link(*batch.directory, entry.name);
-      else
-        copy_file(*batch.directory, entry.name);
+    OpenDirectory& directory = *batch.directory;
+    for (std::size_t i = batch.first; i < batch.last; ++i) {
+      const DirectoryEntry& entry = directory.entries[i];
+      if (entry.type == DT_LNK) {
+        copy_link(directory, entry.name);
+      } else {
+        copy_file(directory, entry.name);
+      }
     }
-    release(*batch.directory);
+    std::unique_ptr<OpenDirectory> finished;
+    {
+      std::lock_guard lock(mutex_);
+      if (--directory.workers > 0 || directory.next < directory.entries.size()) return;
+      auto at = std::find_if(open_.begin(), open_.end(), [&](const auto& open) { return open.get() == &directory; });
+      finished = std::move(*at);
+      open_.erase(at);
+    }
+    changed_.notify_all();
+    finish(*finished);
   }
 
   // The root is finished by run(), after all else.
-  void release(const OpenDirectory& directory) {
-    if (const_cast<OpenDirectory&>(directory).pending.fetch_sub(1) != 1 || directory.path.empty()) return;
-    copy_metadata(directory.source.get(), directory.target.get(), directory.status);
+  void finish(const OpenDirectory& directory) {
+    if (!directory.path.empty()) copy_metadata(directory.source.get(), directory.target.get(), directory.status);
   }
 
   void copy_link(const OpenDirectory& directory, const std::string& name) {
@@ -277,7 +299,7 @@ class TreeCopy {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Batch> queue_;
+  std::vector<std::unique_ptr<OpenDirectory>> open_;  // with files to copy or being copied
   bool all_read_ = false;
   std::exception_ptr failure_;
 

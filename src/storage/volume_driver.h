@@ -23,12 +23,12 @@ std::string_view method_name(Method method);
 
 struct Capabilities {
   Method method;
-  bool atomic_fork;              // a fork of a volume that is being written is one moment of it
+  // A fork of a volume that is being written is what a loss of power at one moment would have left: all that was synced
+  // before, and of later writes any part. Right for a PostgreSQL with fsync on, and for no other.
+  bool atomic_fork;
   bool constant_time_fork;       // the cost of a fork does not grow with files or bytes
   bool children_outlive_parent;  // a volume can be destroyed while volumes forked from it live on
-  bool flushes_before_fork;  // a fork first writes the source's dirty page cache: flush() ahead of the critical moment
-                             // pays
-  bool can_tear_pages;       // a crash can leave half an 8 KiB page: full_page_writes=off is refused
+  bool can_tear_pages;           // a crash can leave half an 8 KiB page: full_page_writes=off is refused
 };
 
 // All from the file system itself. unique: what destroying the volume would give back; shared = logical - unique.
@@ -70,9 +70,11 @@ class VolumeDriver {
   virtual std::string_view name() const = 0;  // "btrfs", "reflink", "copy", "memory"
   virtual const Capabilities& capabilities() const = 0;
 
-  // An empty volume, owned by the caller, mode 0711.
+  // An empty volume, owned by the caller, mode 0711, that survives a loss of power.
   virtual void create(const VolumeId& volume) = 0;
-  // A new writable volume with the content, owners, modes, times and links of `source`.
+  // A new writable volume with the content, owners, modes, times and links of `source`. When it returns, the volume
+  // survives a loss of power. Writes the source's dirty page cache first; a flush() ahead of it saves nothing, and
+  // writes that of all other volumes too.
   virtual void fork(const VolumeId& source, const VolumeId& target, const ForkOptions& options) = 0;
   // Replaces the file or directory `relative` of `target` by that of `source` as it is now, by the driver's own method:
   // for the parts of a backup that must come last.
@@ -83,7 +85,8 @@ class VolumeDriver {
   virtual Lease attach(const VolumeId& volume, const std::string& host) = 0;
   virtual void detach(const VolumeId& volume) = 0;
 
-  // Writes the dirty page cache of this volume (or more) to disk.
+  // When it returns, all that was written to this volume survives a loss of power. Waits for the rest of the file
+  // system too.
   virtual void flush(const VolumeId& volume) = 0;
   // The file system's own identity of this very volume (subvolume UUID, device and inode with its birth time), which no
   // fork shares.

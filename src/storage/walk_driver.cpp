@@ -7,9 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <thread>
 
 #include "storage/extent_usage.h"
 #include "storage/storage_error.h"
@@ -109,10 +107,4 @@ std::vector<VolumeEntry> WalkDriver::list() {
 PoolSpace WalkDriver::space() {
   return pool_.space();
 }
-
-int walk_threads() {
-  constexpr unsigned most = 4;  // beyond, they only wait for the file system's own locks
-  return static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, most));
-}
-
 }  // namespace pgtwig::storage

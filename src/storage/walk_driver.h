@@ -44,7 +44,8 @@ class WalkDriver final : public VolumeDriver {
   WalkDriverParts parts_;
 };
 
-// How many threads a walk of many small files is worth on this machine.
-int walk_threads();
+// Of the walk over a real file system, on machines with few cores too: threads wait for the file system's locks and
+// logs. More only wait for each other.
+constexpr int walk_threads = 4;
 
 }  // namespace pgtwig::storage

@@ -26,7 +26,6 @@ constexpr Capabilities btrfs_capabilities{.method = Method::snapshot,
                                           .atomic_fork = true,
                                           .constant_time_fork = true,
                                           .children_outlive_parent = true,
-                                          .flushes_before_fork = true,
                                           .can_tear_pages = true};
 
 class BtrfsDriver final : public VolumeDriver {

@@ -12,16 +12,15 @@ constexpr Capabilities copy_capabilities{.method = Method::copy,
                                          .atomic_fork = false,
                                          .constant_time_fork = false,
                                          .children_outlive_parent = true,
-                                         .flushes_before_fork = false,
                                          .can_tear_pages = true};
 
 }  // namespace
 
 std::unique_ptr<VolumeDriver> make_copy_driver(const std::filesystem::path& directory) {
-  return std::make_unique<WalkDriver>(directory,
-                                      WalkDriverParts{.name = "copy",
-                                                      .capabilities = copy_capabilities,
-                                                      .walk = {.fill = copy_content, .threads = walk_threads()}});
+  return std::make_unique<WalkDriver>(
+      directory,
+      WalkDriverParts{
+          .name = "copy", .capabilities = copy_capabilities, .walk = {.fill = copy_content, .threads = walk_threads}});
 }
 
 }  // namespace pgtwig::storage

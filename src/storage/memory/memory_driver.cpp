@@ -13,7 +13,6 @@ constexpr Capabilities memory_capabilities{.method = Method::copy,
                                            .atomic_fork = false,
                                            .constant_time_fork = false,
                                            .children_outlive_parent = true,
-                                           .flushes_before_fork = false,
                                            .can_tear_pages = true};
 
 }  // namespace

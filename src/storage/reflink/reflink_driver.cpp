@@ -17,7 +17,6 @@ constexpr Capabilities reflink_capabilities{.method = Method::reflink,
                                             .atomic_fork = false,
                                             .constant_time_fork = false,
                                             .children_outlive_parent = true,
-                                            .flushes_before_fork = false,
                                             .can_tear_pages = true};
 
 }  // namespace
@@ -30,7 +29,7 @@ std::unique_ptr<VolumeDriver> make_reflink_driver(const std::filesystem::path& d
   return std::make_unique<WalkDriver>(directory,
                                       WalkDriverParts{.name = "reflink",
                                                       .capabilities = reflink_capabilities,
-                                                      .walk = {.fill = clone_content, .threads = walk_threads()}});
+                                                      .walk = {.fill = clone_content, .threads = walk_threads}});
 }
 
 }  // namespace pgtwig::storage

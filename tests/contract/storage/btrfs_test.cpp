@@ -97,27 +97,33 @@ TEST_F(BtrfsSubvolumes, MadeByHandAreForeign) {
   EXPECT_FALSE(entries[0].id.has_value());
 }
 
-TEST_F(BtrfsSubvolumes, AreForkedInOneMomentWhileTheyAreWritten) {
+TEST_F(BtrfsSubvolumes, AreForkedWithAllThatWasSyncedInItsOrder) {
   VolumeId source = VolumeId::random();
   driver_->create(source);
-  // Two files that always say the same, the second a little later: one moment never shows the second ahead.
   std::atomic<bool> stop = false;
-  write_text(path_of(source) / "first", "0000000");
-  write_text(path_of(source) / "second", "0000000");
+  std::atomic<int> synced = 0;
+  write_text(path_of(source) / "log", "1000000");
+  write_text(path_of(source) / "page", "1000000");
+  // As PostgreSQL does it: a page is written when the log that tells of it is on disk.
   std::jthread writer([&] {
-    UniqueFd first(open((path_of(source) / "first").c_str(), O_WRONLY | O_CLOEXEC));
-    UniqueFd second(open((path_of(source) / "second").c_str(), O_WRONLY | O_CLOEXEC));
-    for (int i = 1; !stop; ++i) {
-      std::string text = std::to_string(1'000'000 + i);
-      if (pwrite(first.get(), text.data(), text.size(), 0) < 0) return;
-      if (pwrite(second.get(), text.data(), text.size(), 0) < 0) return;
+    UniqueFd log(open((path_of(source) / "log").c_str(), O_WRONLY | O_CLOEXEC));
+    UniqueFd page(open((path_of(source) / "page").c_str(), O_WRONLY | O_CLOEXEC));
+    for (int i = 1'000'001; !stop; ++i) {
+      std::string text = std::to_string(i);
+      if (pwrite(log.get(), text.data(), text.size(), 0) < 0 || fdatasync(log.get()) != 0) return;
+      synced = i;
+      if (pwrite(page.get(), text.data(), text.size(), 0) < 0) return;
     }
   });
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 40; ++i) {
+    int before = synced;
     VolumeId target = VolumeId::random();
     driver_->fork(source, target, {});
-    EXPECT_GE(read_text(path_of(target) / "first"), read_text(path_of(target) / "second"));
+    std::string log = read_text(path_of(target) / "log");
+    EXPECT_GE(std::stoi(log), before);
+    EXPECT_GE(log, read_text(path_of(target) / "page"));
   }
+  EXPECT_GT(synced, 1'000'000);
   stop = true;
 }
 
