@@ -314,6 +314,14 @@ void write_manifest(Engine& engine, const Body& body) {
   engine.housekeeping().sync_soon(body.pool);
 }
 
+void refresh_manifest(Engine& engine, const Body& body) noexcept {
+  try {
+    write_manifest(engine, body);
+  } catch (...) {
+    log::warn("cannot write the manifest of {}: {}", body.name(), describe_current_exception());
+  }
+}
+
 bool is_sealed(Engine& engine, const Body& body) {
   const auto text = read_file_if_exists(body.volume() / catalog::manifest_file_name);
   if (!text) return false;

@@ -49,6 +49,9 @@ void start_new_body(Engine& engine, Operation& operation, Body& body, std::optio
 // Writes the manifest of a body into its volume. It is also the seal of a finished fork: what was done to the volume
 // before it is on disk when it is.
 void write_manifest(Engine& engine, const Body& body);
+// The same for a body that exists already: the catalog is right whatever becomes of this, and the next daemon writes it
+// again.
+void refresh_manifest(Engine& engine, const Body& body) noexcept;
 // Whether the volume carries the manifest that belongs to it; a fork whose last writes were lost carries its source's.
 bool is_sealed(Engine& engine, const Body& body);
 // After a power failure: cleans and seals a fork again whose last writes were lost.

@@ -87,6 +87,8 @@ BranchView create_branch(Engine& engine, const CreateBranch& request, Listener& 
   std::optional<Ports::Reservation> port = engine.ports().reserve(request.port);
   Body branch = planned_body(engine, request, source, port->port());
 
+  if (request.start) engine.instances().require_memory(branch);
+
   return engine.operations().run("branch create", path.text(), listener, [&](Operation& operation) {
     fork_body(engine, operation, source, branch, request.consistency);
     if (request.start) start_new_body(engine, operation, branch, port, request.port);

@@ -69,12 +69,11 @@ ProjectView create_project(Engine& engine, const CreateProject& request, Listene
                          .expires_at = std::nullopt},
               .pool = pool};
     main.branch.project = main.project.id;
+    engine.instances().require_memory(main);
 
     operation.begin({sweep_record(main)});
-    operation.step(fmt::format("Make volume ({})", pool->driver->name()), [&] {
-      pool->driver->create(main.branch.incarnation);
-      pool->driver->attach(main.branch.incarnation, main.branch.host);
-    });
+    operation.step(fmt::format("Make volume ({})", pool->driver->name()),
+                   [&] { pool->driver->create(main.branch.incarnation); });
     operation.step(fmt::format("Make cluster (PostgreSQL {})", installation.version), [&] {
       postgres::init_cluster(installation, {.data_directory = main.data(),
                                             .user = engine.instance_user(),

@@ -149,6 +149,8 @@ void Instances::require_memory(const Body& body) const {
 
 void Instances::start(const Body& body, const StartOptions& options) {
   require_memory(body);
+  // An instance runs on a leased volume only, so that storage which several hosts reach can be fenced.
+  body.pool->driver->attach(body.branch.incarnation, body.branch.host);
   runtime::InstanceSpec instance = spec(body);
   const postgres::InstanceConfiguration settings = configuration(body, options);
   postgres::write_instance_files(settings);
@@ -176,6 +178,7 @@ void Instances::start(const Body& body, const StartOptions& options) {
 void Instances::stop(const Body& body) {
   close_connections(body.branch.incarnation);
   engine_.runtime().stop(spec(body), runtime::StopMode::fast, stop_timeout);
+  body.pool->driver->detach(body.branch.incarnation);
 }
 
 std::optional<ProcessHandle> Instances::find(const Body& body) {

@@ -43,6 +43,8 @@ class Instances {
   // Starts the postmaster and returns when a query works. Throws Error postgres_failed with PostgreSQL's own words,
   // busy when its port was taken, timed_out; the instance then is stopped again.
   void start(const Body& body, const StartOptions& options = {});
+  // Throws Error no_space, with the numbers, when the machine has too little memory left for it.
+  void require_memory(const Body& body) const;
   // Fast shutdown. Fine when it is not running.
   void stop(const Body& body);
   std::optional<ProcessHandle> find(const Body& body);
@@ -81,7 +83,6 @@ class Instances {
  private:
   runtime::InstanceSpec spec(const Body& body) const;
   postgres::InstanceConfiguration configuration(const Body& body, const StartOptions& options) const;
-  void require_memory(const Body& body) const;
   void close_connections(const IncarnationId& id);
 
   struct Idle {

@@ -38,10 +38,6 @@ PoolPlan plan_of(Engine& engine, const CreatePool& request) {
       throw Error(ErrorCode::invalid_argument, "--file-system is for images: a directory has its own already");
     }
     plan.directory = std::filesystem::canonical(*request.directory);
-    if (std::filesystem::exists(plan.directory / pool_marker_file_name)) {
-      throw Error(ErrorCode::already_exists, fmt::format("{} is a pool already", plan.directory.string()),
-                  "`pgtwig pool list` shows all; one of another installation cannot be shared");
-    }
     return plan;
   }
   const auto best = storage::best_image_file_system();
@@ -84,16 +80,10 @@ PoolView create_pool(Engine& engine, const CreatePool& request, Listener& listen
   }
   const PoolPlan plan = plan_of(engine, request);
   return engine.operations().run("pool create", request.name.text(), listener, [&](Operation& operation) {
-    const catalog::PoolRecord record = make_pool(engine, plan, operation);
-    try {
-      auto transaction = engine.catalog().begin();
-      operation.record_begin(*transaction);
-      transaction->insert(record);
-      operation.commit(*transaction);
-    } catch (...) {
-      unmake_pool(engine, record);
-      throw;
-    }
+    const catalog::PoolRecord record = make_pool(engine, plan, operation, [&](catalog::Transaction& transaction) {
+      operation.record_begin(transaction);
+      operation.commit(transaction);
+    });
     PoolView view = engine.pools().view(record);
     if (record.driver == "copy") {
       view.warnings.push_back(

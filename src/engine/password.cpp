@@ -30,7 +30,7 @@ CredentialsView reset_branch_password(Engine& engine, const BranchPath& path,
     auto transaction = engine.catalog().begin();
     transaction->update(body.branch);
     operation.commit(*transaction);
-    write_manifest(engine, body);
+    refresh_manifest(engine, body);
     return credentials_view(body);
   });
 }

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -26,8 +27,8 @@ Error pool_away(const catalog::PoolRecord& record, const std::string& why) {
 }
 
 bool has_marker(const catalog::PoolRecord& record) {
-  const auto text = read_file_if_exists(record.directory / pool_marker_file_name);
-  return text && text->starts_with(record.id.text());
+  const auto marker = read_pool_marker(record.directory);
+  return marker && marker->id == record.id;
 }
 
 std::string image_file_system_name(storage::ImageFileSystem file_system) {
@@ -116,7 +117,8 @@ std::shared_ptr<OpenPool> Pools::make_default(Operation& operation) {
     if (image_file_system && room >= smallest_default_image) {
       plan.driver.clear();
       plan.image = pools / "default.img";
-      plan.image_size = std::min(engine_.config().pool_image_size, room);
+      // A part less than there is room for: others write to the disk between this look at it and the next.
+      plan.image_size = std::min(engine_.config().pool_image_size, Bytes{room.count - room.count / 16});
       plan.image_file_system = image_file_system_name(*image_file_system);
       why = fmt::format("{} cannot copy on write, so pgtwig made a sparse {} image of at most {}", pools.string(),
                         plan.image_file_system, format_bytes(plan.image_size));
@@ -128,15 +130,8 @@ std::shared_ptr<OpenPool> Pools::make_default(Operation& operation) {
       why = "no file system that can copy on write was found";
     }
   }
-  const catalog::PoolRecord record = make_pool(engine_, plan, operation);
-  try {
-    auto transaction = engine_.catalog().begin();
-    transaction->insert(record);
-    transaction->commit();
-  } catch (...) {
-    unmake_pool(engine_, record);
-    throw;
-  }
+  const catalog::PoolRecord record =
+      make_pool(engine_, plan, operation, [](catalog::Transaction& transaction) { transaction.commit(); });
   operation.notice(fmt::format("Pool default ({}) in {}: {}", record.driver, record.directory.string(), why));
   return open(record);
 }
@@ -217,58 +212,129 @@ PoolView Pools::view(const catalog::PoolRecord& record) {
   return view;
 }
 
-catalog::PoolRecord make_pool(Engine& engine, const PoolPlan& plan, Operation& operation) {
-  catalog::PoolRecord record{.id = PoolId::random(),
-                             .name = plan.name,
-                             .driver = plan.driver,
-                             .directory = plan.directory,
-                             .image = plan.image,
-                             .mount_point = plan.image.empty() ? std::filesystem::path() : plan.directory,
-                             .created_at = engine.clock().now()};
-  const bool directory_was_there = std::filesystem::exists(plan.directory);
-  try {
-    if (!plan.image.empty()) {
-      operation.step(fmt::format("Make image ({})", plan.image_file_system), [&] {
-        storage::create_image(
-            plan.image, plan.image_size,
-            plan.image_file_system == "xfs" ? storage::ImageFileSystem::xfs : storage::ImageFileSystem::btrfs);
-        make_directories(plan.directory, 0711);
-        storage::mount_image(plan.image, plan.directory);
-      });
-    }
-    make_directories(plan.directory, 0711);
-    // PostgreSQL runs as another user and has to pass through; nobody else has to see what is in there.
-    if (!directory_was_there || !plan.image.empty())
-      std::filesystem::permissions(plan.directory, std::filesystem::perms(0711));
-    if (record.driver.empty()) record.driver = storage::probe_driver_name(plan.directory);
-    engine.open_driver(record.driver, plan.directory);  // refuses a driver that cannot work here
-    write_file_durably(plan.directory / pool_marker_file_name, record.id.text() + "\n" + record.name.text() + "\n");
-  } catch (...) {
-    if (!plan.image.empty()) {
-      unmake_pool(engine, record);
-    } else if (!directory_was_there) {
-      std::error_code ignored;
-      std::filesystem::remove(plan.directory, ignored);
-    }
-    throw;
-  }
-  return record;
+std::optional<PoolMarker> read_pool_marker(const std::filesystem::path& directory) {
+  const auto text = read_file_if_exists(directory / pool_marker_file_name);
+  if (!text) return std::nullopt;
+  std::istringstream words(*text);
+  std::string id;
+  std::string name;
+  std::string installation;
+  words >> id >> name >> installation;
+  const auto pool = PoolId::parse(id);
+  const auto pool_name = PoolName::parse(name);
+  const auto owner = InstallationId::parse(installation);
+  if (!pool || !pool_name || !owner) return std::nullopt;
+  return PoolMarker{*pool, *pool_name, *owner};
 }
 
-void unmake_pool(Engine& engine, const catalog::PoolRecord& record) noexcept {
-  try {
-    engine.pools().forget(record.id);
-    std::error_code ignored;
-    if (!record.image.empty()) {
-      storage::unmount_image(record.mount_point);
-      std::filesystem::remove(record.image, ignored);
-    } else {
-      std::filesystem::remove(record.directory / pool_marker_file_name, ignored);
+namespace {
+
+// What a pool is made of, taken back unless it was kept.
+class StagedPool {
+ public:
+  explicit StagedPool(const PoolPlan& plan) : plan_(plan), had_directory_(std::filesystem::exists(plan.directory)) {}
+  ~StagedPool() {
+    if (kept_) return;
+    try {
+      take_back();
+    } catch (...) {
+      log::error("cannot take back the pool in {}: {}", plan_.directory.string(), describe_current_exception());
     }
-    std::filesystem::remove(record.directory, ignored);  // only when it is empty
-  } catch (...) {
-    log::error("cannot take back the pool in {}: {}", record.directory.string(), describe_current_exception());
   }
+
+  void make_image() {
+    if (!std::filesystem::exists(plan_.image)) {
+      // Under its own name only when it is whole: what a crash leaves of it is no image and may be overwritten.
+      const std::filesystem::path unfinished = plan_.image.string() + ".unfinished";
+      std::filesystem::remove(unfinished);
+      storage::create_image(
+          unfinished, plan_.image_size,
+          plan_.image_file_system == "xfs" ? storage::ImageFileSystem::xfs : storage::ImageFileSystem::btrfs);
+      std::filesystem::rename(unfinished, plan_.image);
+      made_image_ = true;
+    }
+    make_directories(plan_.directory, 0711);
+    if (!storage::is_mounted(plan_.directory)) {
+      storage::mount_image(plan_.image, plan_.directory);
+      mounted_ = true;
+    }
+  }
+  // PostgreSQL runs as another user and has to pass through; nobody else has to see what is in there.
+  void make_directory() {
+    make_directories(plan_.directory, 0711);
+    if (!had_directory_ || !plan_.image.empty()) {
+      std::filesystem::permissions(plan_.directory, std::filesystem::perms(0711));
+    }
+  }
+  void write_marker(const PoolMarker& marker) {
+    write_file_durably(plan_.directory / pool_marker_file_name,
+                       fmt::format("{}\n{}\n{}\n", marker.id.text(), marker.name.text(), marker.installation.text()));
+    marked_ = true;
+  }
+  void keep() { kept_ = true; }
+
+ private:
+  void take_back() const {
+    if (marked_) std::filesystem::remove(plan_.directory / pool_marker_file_name);
+    if (mounted_) storage::unmount_image(plan_.directory);
+    if (made_image_) std::filesystem::remove(plan_.image);
+    std::error_code not_empty;
+    if (!had_directory_) std::filesystem::remove(plan_.directory, not_empty);
+  }
+
+  const PoolPlan& plan_;
+  const bool had_directory_;
+  bool made_image_ = false;
+  bool mounted_ = false;
+  bool marked_ = false;
+  bool kept_ = false;
+};
+
+void refuse_pool_of_others(Engine& engine, const PoolPlan& plan, storage::VolumeDriver& driver) {
+  const auto marker = read_pool_marker(plan.directory);
+  if (marker && marker->installation != engine.catalog().installation()) {
+    throw Error(
+        ErrorCode::conflict, fmt::format("{} is a pool of another installation", plan.directory.string()),
+        "if its catalog is lost, `pgtwig state rebuild` makes it anew from the pool; else choose another directory");
+  }
+  if (marker && engine.catalog().find_pool(marker->id)) {
+    throw Error(ErrorCode::already_exists,
+                fmt::format("{} is pool {} already", plan.directory.string(), marker->name.text()),
+                "`pgtwig pool list` shows all");
+  }
+  const auto entries = driver.list();
+  if (std::ranges::any_of(entries, [](const storage::VolumeEntry& entry) { return entry.id.has_value(); })) {
+    throw Error(ErrorCode::conflict,
+                fmt::format("{} holds volumes that the catalog does not know", plan.directory.string()),
+                "`pgtwig state rebuild` takes them up again");
+  }
+}
+
+}  // namespace
+
+catalog::PoolRecord make_pool(Engine& engine, const PoolPlan& plan, Operation& operation,
+                              const std::function<void(catalog::Transaction&)>& commit) {
+  StagedPool staged(plan);
+  if (!plan.image.empty()) {
+    operation.step(fmt::format("Make image ({})", plan.image_file_system), [&] { staged.make_image(); });
+  }
+  staged.make_directory();
+  const std::string driver_name = plan.driver.empty() ? storage::probe_driver_name(plan.directory) : plan.driver;
+  const auto driver = engine.open_driver(driver_name, plan.directory);  // refuses one that cannot work here
+  refuse_pool_of_others(engine, plan, *driver);
+  const catalog::PoolRecord record{.id = PoolId::random(),
+                                   .name = plan.name,
+                                   .driver = driver_name,
+                                   .directory = plan.directory,
+                                   .image = plan.image,
+                                   .mount_point = plan.image.empty() ? std::filesystem::path() : plan.directory,
+                                   .created_at = engine.clock().now()};
+  staged.write_marker({.id = record.id, .name = record.name, .installation = engine.catalog().installation()});
+  auto transaction = engine.catalog().begin();
+  transaction->insert(record);
+  commit(*transaction);
+  staged.keep();
+  return record;
 }
 
 }  // namespace pgtwig::engine

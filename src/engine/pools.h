@@ -1,6 +1,7 @@
 // The pools of this installation and the drivers that serve them.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -55,9 +56,14 @@ class Pools {
   std::mutex default_mutex_;
 };
 
-// The file in a pool's directory that says which pool it is, its id and its name on a line each: another file system
-// mounted there does not have it.
+// The file in a pool's directory that says which pool it is: another file system mounted there does not have it.
 inline constexpr const char* pool_marker_file_name = ".pgtwig-pool";
+struct PoolMarker {
+  PoolId id;
+  PoolName name;
+  InstallationId installation;
+};
+std::optional<PoolMarker> read_pool_marker(const std::filesystem::path& directory);
 
 // What a new pool is made of; used by create_pool and for the default one.
 struct PoolPlan {
@@ -68,9 +74,10 @@ struct PoolPlan {
   Bytes image_size;
   std::string image_file_system;  // "btrfs", "xfs"
 };
-// Makes it and its record's content; nothing is left behind on failure. The caller inserts the record.
-catalog::PoolRecord make_pool(Engine& engine, const PoolPlan& plan, Operation& operation);
-// Takes back what make_pool() made.
-void unmake_pool(Engine& engine, const catalog::PoolRecord& record) noexcept;
+// Makes it and commits its record with `operation`, if that is given, or on its own. Nothing is left behind on failure.
+// An image or a marker that a daemon made and died over is taken up again; one that holds volumes the catalog does not
+// know, or is of another installation, is refused and never touched: it may be all that is left of a lost catalog.
+catalog::PoolRecord make_pool(Engine& engine, const PoolPlan& plan, Operation& operation,
+                              const std::function<void(catalog::Transaction&)>& commit);
 
 }  // namespace pgtwig::engine

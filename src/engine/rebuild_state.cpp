@@ -26,17 +26,6 @@ struct FoundPool {
   path image;
 };
 
-std::optional<FoundPool> read_marker(const path& directory, const path& image) {
-  const auto text = read_file_if_exists(directory / pool_marker_file_name);
-  if (!text) return std::nullopt;
-  const std::size_t line = text->find('\n');
-  if (line == std::string::npos) return std::nullopt;
-  const auto id = PoolId::parse(text->substr(0, line));
-  const auto name = PoolName::parse(text->substr(line + 1, text->find('\n', line + 1) - line - 1));
-  if (!id || !name) return std::nullopt;
-  return FoundPool{*id, *name, directory, image};
-}
-
 // The pools below the state directory, images mounted, and those that were named.
 std::vector<FoundPool> find_pools(const Paths& paths, const std::vector<path>& more) {
   std::map<path, path> candidates;  // directory -> image
@@ -52,7 +41,9 @@ std::vector<FoundPool> find_pools(const Paths& paths, const std::vector<path>& m
       make_directories(directory, 0711);
       storage::mount_image(image, directory);
     }
-    if (auto pool = read_marker(directory, image)) pools.push_back(*pool);
+    if (const auto marker = read_pool_marker(directory)) {
+      pools.push_back({.id = marker->id, .name = marker->name, .directory = directory, .image = image});
+    }
   }
   return pools;
 }
@@ -174,6 +165,14 @@ class Collection {
 };
 
 }  // namespace
+
+bool has_pools(const Paths& paths) {
+  std::error_code absent;
+  for (const auto& entry : std::filesystem::directory_iterator(paths.pools(), absent)) {
+    if (entry.path().extension() == ".img" || read_pool_marker(entry.path())) return true;
+  }
+  return false;
+}
 
 std::optional<InstallationId> find_installation_of_volumes(const Paths& paths,
                                                            const std::vector<path>& pool_directories) {

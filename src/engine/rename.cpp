@@ -17,6 +17,7 @@ ProjectView rename_project(Engine& engine, const ProjectName& name, const Projec
     throw Error(ErrorCode::already_exists, fmt::format("project {} already exists", new_name.text()),
                 "choose another name");
   }
+  const auto pool = engine.pools().open(project.pool);
   return engine.operations().run("project rename", name.text(), listener, [&](Operation& operation) {
     project.name = new_name;
     auto transaction = engine.catalog().begin();
@@ -24,9 +25,9 @@ ProjectView rename_project(Engine& engine, const ProjectName& name, const Projec
     transaction->update(project);
     operation.commit(*transaction);
     transaction.reset();
-    // A manifest that still has the old name is put right by the next daemon.
-    for (const auto& branch : engine.catalog().branches(project.id))
-      write_manifest(engine, load_body(engine, project, branch));
+    for (const auto& branch : engine.catalog().branches(project.id)) {
+      refresh_manifest(engine, {.project = project, .branch = branch, .pool = pool});
+    }
     return project_view(engine, project);
   });
 }
@@ -56,7 +57,7 @@ BranchView rename_branch(Engine& engine, const BranchPath& path, const BranchNam
     transaction->update(body.branch);
     operation.commit(*transaction);
     transaction.reset();
-    write_manifest(engine, body);
+    refresh_manifest(engine, body);
     return branch_view(engine, body, operation);
   });
 }

@@ -46,7 +46,7 @@ bool changes_anything(const StartBranch& request, const Body& body) {
 
 BranchView start_and_record(Engine& engine, Operation& operation, Body& body) {
   start_body(engine, operation, body);
-  write_manifest(engine, body);
+  refresh_manifest(engine, body);
   auto transaction = engine.catalog().begin();
   transaction->update(body.branch);
   operation.commit(*transaction);
@@ -80,7 +80,7 @@ BranchView start_branch(Engine& engine, const StartBranch& request, Listener& li
     try {
       return start_and_record(engine, operation, body);
     } catch (const Error& error) {
-      if (!engine.instances().find(body)) write_manifest(engine, current);
+      if (!engine.instances().find(body)) refresh_manifest(engine, current);
       refuse_taken_port(error, body);
       throw;
     }
@@ -99,7 +99,7 @@ BranchView stop_branch(Engine& engine, const BranchPath& path, Listener& listene
       if (body.branch.durability == catalog::Durability::none) body.pool->driver->flush(body.branch.incarnation);
     });
     body.branch.wants_running = false;
-    write_manifest(engine, body);
+    refresh_manifest(engine, body);
     auto transaction = engine.catalog().begin();
     transaction->update(body.branch);
     operation.commit(*transaction);
@@ -121,7 +121,7 @@ BranchView restart_branch(Engine& engine, const StartBranch& request, Listener& 
     } catch (const Error& error) {
       // With what was asked for it does not run: it runs again as it was.
       if (!engine.instances().find(body)) {
-        write_manifest(engine, current);
+        refresh_manifest(engine, current);
         if (changes_anything(request, current)) {
           operation.step("Start as before", [&] { engine.instances().start(current); });
         }

@@ -129,6 +129,9 @@ struct RebuildReport {
 };
 // Fills the engine's empty catalog from the manifests of the volumes it finds; called before open_installation().
 RebuildReport rebuild_state(Engine&, const std::vector<std::filesystem::path>& pool_directories);
+// Whether pools lie below the state directory. With no catalog beside them it is lost, and a new one would know nothing
+// of them.
+bool has_pools(const Paths&);
 // The identity of the installation whose volumes lie in these pools, so that a new catalog can carry it on; nullopt:
 // none found.
 std::optional<InstallationId> find_installation_of_volumes(const Paths&,

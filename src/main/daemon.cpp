@@ -90,6 +90,15 @@ void serve(engine::Engine& engine, bool is_root, StopSignal& stop_signal) {
   if (stops_instances) engine::shut_down(engine);
 }
 
+// A new catalog beside old pools would list nothing of what is in them, and everybody would believe it gone.
+void refuse_lost_catalog(const Paths& paths, bool rebuilds) {
+  if (rebuilds || std::filesystem::exists(paths.catalog()) || !engine::has_pools(paths)) return;
+  throw Error(
+      ErrorCode::conflict,
+      fmt::format("the catalog {} is gone, but pools lie in {}", paths.catalog().string(), paths.pools().string()),
+      "`pgtwig state rebuild` makes it anew from the volumes");
+}
+
 }  // namespace
 
 int run_daemon(const cli::Composition::DaemonOptions& options) {
@@ -111,6 +120,7 @@ int run_daemon(const cli::Composition::DaemonOptions& options) {
   try {
     installation.instance_user = find_instance_user(user);
     warn_of_closed_directories(paths, installation.instance_user);
+    refuse_lost_catalog(paths, options.rebuild_state);
     if (options.rebuild_state) {
       rebuild_catalog(installation, {options.pool_directories.begin(), options.pool_directories.end()});
     }
