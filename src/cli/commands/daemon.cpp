@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include <boost/json.hpp>
+#include <filesystem>
 
 #include "base/error.h"
 #include "base/process.h"
@@ -89,8 +90,11 @@ int show_daemon_status(Session& session) {
 }  // namespace
 
 std::optional<pid_t> stop_daemon(Session& session, bool stop_all) {
-  Api& api = session.api_without_start();
-  if (!api.is_daemon_running()) return std::nullopt;
+  bool is_running = session.api_without_start().is_daemon_running();
+  // Instances outlive their daemon: to end them, one has to be started that finds them.
+  bool may_have_instances = std::filesystem::exists(session.paths().catalog());
+  if (!is_running && !(stop_all && may_have_instances)) return std::nullopt;
+  Api& api = is_running ? session.api_without_start() : session.api();
   pid_t pid = pid_of(api.request("GET", "/v1/version"));
   auto process = ProcessHandle::open(pid);
   api.request("POST", "/v1/daemon/stop", RequestBody().set("stop_all", stop_all).text());
