@@ -95,22 +95,34 @@ void copy_in_backup_mode(Engine& engine, postgres::Connection& connection, const
   driver.refork_part(from, to, "data/pg_wal");
 }
 
+// Why a fork of this running source must not be taken in one go; empty when it may. An atomic fork holds what a loss of
+// power would have left, from which a PostgreSQL without fsync cannot recover.
+std::string why_not_in_one_go(const Body& source, const postgres::SourceFacts& facts) {
+  const storage::Capabilities& capabilities = source.pool->driver->capabilities();
+  if (!capabilities.atomic_fork) {
+    return fmt::format("pool {} ({}) copies file by file", source.pool->record.name.text(), source.pool->record.driver);
+  }
+  if (!facts.fsync) return fmt::format("{} runs with fsync=off", source.name());
+  if (!facts.full_page_writes && capabilities.can_tear_pages) {
+    return fmt::format("{} runs with full_page_writes=off", source.name());
+  }
+  return {};
+}
+
 postgres::Consistency choose_consistency(const Body& source, postgres::Consistency wanted,
                                          const postgres::SourceFacts& facts) {
-  const storage::Capabilities& capabilities = source.pool->driver->capabilities();
+  const std::string obstacle = why_not_in_one_go(source, facts);
   switch (wanted) {
     case postgres::Consistency::automatic:
-      if (!capabilities.atomic_fork) return postgres::Consistency::backup;
+      if (!obstacle.empty()) return postgres::Consistency::backup;
       return postgres::checkpoint_pays(facts) ? postgres::Consistency::checkpoint : postgres::Consistency::fast;
     case postgres::Consistency::checkpoint:
     case postgres::Consistency::fast:
-      if (!capabilities.atomic_fork) {
-        throw Error(
-            ErrorCode::not_allowed,
-            fmt::format(
-                "--consistency {} needs a file system whose snapshots are atomic; pool {} ({}) copies file by file",
-                postgres::consistency_name(wanted), source.pool->record.name.text(), source.pool->record.driver),
-            "use --consistency backup (what auto does here), or stop the parent first");
+      if (!obstacle.empty()) {
+        throw Error(ErrorCode::not_allowed,
+                    fmt::format("--consistency {} needs an atomic snapshot of a source that syncs its writes; {}",
+                                postgres::consistency_name(wanted), obstacle),
+                    "use --consistency backup (what auto does here), or stop the parent first");
       }
       return wanted;
     case postgres::Consistency::backup:

@@ -25,7 +25,7 @@ constexpr auto consistency_names = std::to_array<ConsistencyName>({{Consistency:
 constexpr const char* facts_query = R"(
 SELECT 'current', CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text
 UNION ALL SELECT 'redo', redo_lsn::text FROM pg_control_checkpoint()
-UNION ALL SELECT name, setting FROM pg_settings WHERE name IN ('wal_level', 'full_page_writes')
+UNION ALL SELECT name, setting FROM pg_settings WHERE name IN ('wal_level', 'fsync', 'full_page_writes')
 UNION ALL SELECT 'shared_buffers', pg_size_bytes(current_setting('shared_buffers'))::text
 UNION ALL (SELECT 'subscription', subname::text FROM pg_subscription LIMIT 1)
 UNION ALL SELECT 'tablespace', spcname || ': ' || location
@@ -52,6 +52,7 @@ void add_fact(SourceFacts& facts, const std::string& kind, const std::string& va
   if (kind == "current") facts.current = require_lsn(value);
   if (kind == "redo") facts.redo = require_lsn(value);
   if (kind == "wal_level") facts.wal_level = value;
+  if (kind == "fsync") facts.fsync = value == "on";
   if (kind == "full_page_writes") facts.full_page_writes = value == "on";
   if (kind == "shared_buffers") facts.shared_buffers = std::stoull(value);
   if (kind == "subscription") facts.has_subscriptions = true;

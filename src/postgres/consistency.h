@@ -21,6 +21,7 @@ struct SourceFacts {
   Lsn current;  // insert position
   Lsn redo;     // replay would begin here
   std::string wal_level;
+  bool fsync = true;
   bool full_page_writes = true;
   std::uint64_t shared_buffers = 0;  // bytes
   bool has_subscriptions = false;

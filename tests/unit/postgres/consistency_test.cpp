@@ -23,11 +23,13 @@ using ::testing::IsEmpty;
 using SourceFactsOf = WithInstance;
 
 TEST_F(SourceFactsOf, APlainClusterAreQuiet) {
+  instance.configuration.overrides = {{"fsync", "on"}};
   Connection connection = instance.start();
   const SourceFacts facts = read_source_facts(connection);
   EXPECT_GT(facts.current.value, 0u);
   EXPECT_LE(facts.redo.value, facts.current.value);
   EXPECT_EQ(facts.wal_level, "replica");
+  EXPECT_TRUE(facts.fsync);
   EXPECT_TRUE(facts.full_page_writes);
   EXPECT_EQ(facts.shared_buffers, 16u << 20);
   EXPECT_FALSE(facts.has_subscriptions);
@@ -57,6 +59,7 @@ TEST_F(SourceFactsOf, ABusyClusterNameWhatABranchMustKnow) {
   EXPECT_THAT(facts.unlogged_tables, ElementsAre("public.Cache"));
   EXPECT_THAT(facts.prepared_transactions, ElementsAre("left over"));
   EXPECT_TRUE(facts.has_subscriptions);
+  EXPECT_FALSE(facts.fsync);
   EXPECT_FALSE(facts.full_page_writes);
   EXPECT_GT(facts.wal_since_redo(), 0u);
   checkpoint(connection);
