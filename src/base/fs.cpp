@@ -156,7 +156,7 @@ class TreeRemover {
       // What unlink() called EPERM was no directory, but for example an immutable file.
       throw path_error(errno == ENOTDIR ? unlink_error : errno, "remove", shown);
     }
-    struct stat status {};
+    struct stat status{};
     if (fstat(child.get(), &status) != 0) throw path_error(errno, "examine", shown);
     // A Btrfs subvolume is no mount point, but has a device number of its own.
     if (status.st_dev != device_) throw other_file_system(shown);
@@ -186,7 +186,7 @@ class TreeRemover {
 };
 
 bool remove_tree_shown(int directory, const std::string& name, const std::filesystem::path& shown) {
-  struct stat status {};
+  struct stat status{};
   if (fstat(directory, &status) != 0) throw path_error(errno, "examine the directory of", shown);
   return TreeRemover(status.st_dev).remove(directory, name, shown, 0);
 }
@@ -233,7 +233,7 @@ std::optional<std::string> read_file_beneath(int directory, const std::filesyste
     if (errno == ENOENT) return std::nullopt;
     throw path_error(errno, "open", relative);
   }
-  struct stat status {};
+  struct stat status{};
   if (fstat(file.get(), &status) != 0) throw path_error(errno, "examine", relative);
   if (!S_ISREG(status.st_mode)) {
     throw Error(ErrorCode::internal, fmt::format("{} is not a plain file", relative.string()));
@@ -267,7 +267,7 @@ void make_directories(const std::filesystem::path& path, mode_t mode) {
     return;
   }
   const int error_number = errno;
-  struct stat status {};
+  struct stat status{};
   if (error_number == EEXIST && stat(path.c_str(), &status) == 0) {
     if (S_ISDIR(status.st_mode)) return;
     throw path_error(ENOTDIR, "make the directory", path);
@@ -289,7 +289,7 @@ bool remove_tree(const std::filesystem::path& path) {
 }
 
 FileSystemSpace file_system_space(const std::filesystem::path& path) {
-  struct statvfs space {};
+  struct statvfs space{};
   if (statvfs(path.c_str(), &space) != 0) throw path_error(errno, "examine the file system of", path);
   return {.total_bytes = space.f_blocks * space.f_frsize, .free_bytes = space.f_bavail * space.f_frsize};
 }
@@ -306,8 +306,8 @@ UniqueFd open_locked(const std::filesystem::path& path, int flags) {
       if (errno != EINTR) throw path_error(errno, "lock", path);
     }
     // Somebody may have removed the file meanwhile: a lock on what has no name any more keeps nobody out.
-    struct stat held {};
-    struct stat named {};
+    struct stat held{};
+    struct stat named{};
     if (fstat(file.get(), &held) != 0) throw path_error(errno, "examine", path);
     if (stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino && held.st_dev == named.st_dev) return file;
   }

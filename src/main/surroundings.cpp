@@ -113,7 +113,7 @@ void prepare_process() {
 void warn_of_closed_directories(const Paths& paths, const OsUser& instance_user) {
   if (::geteuid() == instance_user.uid) return;
   for (std::filesystem::path path = paths.state; path != path.parent_path(); path = path.parent_path()) {
-    struct stat status {};
+    struct stat status{};
     if (::stat(path.c_str(), &status) != 0 || (status.st_mode & S_IXOTH) != 0) continue;
     if (status.st_uid == instance_user.uid || status.st_gid == instance_user.gid) continue;
     log::warn("{} may not pass through {}, and so PostgreSQL may not start: chmod o+x it, or move PGTWIG_ROOT",

@@ -193,7 +193,7 @@ void load_custom(const Installation& installation, int fd, const LoadOptions& op
 }  // namespace
 
 DumpFormat detect_dump_format(int fd) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd, &status) != 0) throw system_error(errno, "cannot examine the dump");
   if (S_ISDIR(status.st_mode)) {
     throw unusable("it is a directory",

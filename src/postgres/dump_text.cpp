@@ -134,7 +134,7 @@ std::string read_part(int fd, std::uint64_t offset, std::size_t size) {
 }
 
 std::uint64_t size_of_file(int fd) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd, &status) != 0) throw system_error(errno, "cannot examine the dump");
   return static_cast<std::uint64_t>(status.st_size);
 }

@@ -26,7 +26,7 @@ class VersionCache {
  public:
   // "15.18"; empty when the program does not say.
   std::string version_of(const path& program) {
-    struct stat status {};
+    struct stat status{};
     if (::stat(program.c_str(), &status) != 0) return {};
     const Stamp stamp{status.st_dev, status.st_ino, status.st_mtim.tv_sec, status.st_mtim.tv_nsec, status.st_size};
     {

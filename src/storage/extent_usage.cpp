@@ -62,7 +62,7 @@ class UsageWalk {
       if (errno == ENOENT || errno == ELOOP) return;
       throw storage_error(errno, fmt::format("cannot open {}", name));
     }
-    struct stat status {};
+    struct stat status{};
     if (fstat(file.get(), &status) != 0) throw storage_error(errno, fmt::format("cannot look at {}", name));
     if (status.st_nlink > 1 && !seen_.insert(status.st_ino).second) return;
     auto allocated = static_cast<std::uint64_t>(status.st_blocks) * 512;

@@ -39,7 +39,7 @@ off_t copy_range(int source, int target, off_t from, off_t to) {
 
 // After the source ended earlier than its length said: the target ends there too.
 void cut_to_source(int source, int target, off_t end) {
-  struct stat now {};
+  struct stat now{};
   if (fstat(source, &now) != 0) throw storage_error(errno, "cannot look at a file");
   if (now.st_size < end && ftruncate(target, now.st_size) != 0)
     throw storage_error(errno, "cannot set a file's length");

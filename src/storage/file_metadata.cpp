@@ -69,7 +69,7 @@ void copy_attributes(int source, int target) {
 }  // namespace
 
 void copy_metadata(int source, int target, const struct stat& source_status) {
-  struct stat now {};
+  struct stat now{};
   if (fstat(target, &now) != 0) throw storage_error(errno, "cannot look at what was copied");
   if (now.st_uid != source_status.st_uid || now.st_gid != source_status.st_gid) {
     if (fchown(target, source_status.st_uid, source_status.st_gid) != 0 && !may_keep_own_owner(errno))

@@ -54,7 +54,7 @@ bool configure(int device, int image) {
 }  // namespace
 
 std::optional<LoopDevice> find_loop_device(const std::filesystem::path& image) {
-  struct stat wanted {};
+  struct stat wanted{};
   if (stat(image.c_str(), &wanted) != 0) return std::nullopt;
   std::error_code ignored;  // without /sys there are no loop devices to find
   for (const auto& entry : std::filesystem::directory_iterator("/sys/block", ignored)) {

@@ -241,7 +241,7 @@ bool is_mounted(const std::filesystem::path& mount_point) {
 }
 
 void grow_image(const std::filesystem::path& image, const std::filesystem::path& mount_point, Bytes size) {
-  struct stat status {};
+  struct stat status{};
   if (stat(image.c_str(), &status) != 0)
     throw storage_error(errno, fmt::format("cannot look at image {}", image.string()));
   Bytes current{static_cast<std::uint64_t>(status.st_size)};

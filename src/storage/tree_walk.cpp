@@ -51,7 +51,7 @@ struct OpenDirectory {
   UniqueFd source;
   UniqueFd target;
   std::string path;  // relative to the volume; empty for its root
-  struct stat status {};
+  struct stat status{};
   std::vector<DirectoryEntry> entries;  // files and links
   // Under the walk's mutex.
   std::size_t next = 0;  // of the entries not yet handed out
@@ -235,7 +235,7 @@ class TreeCopy {
   }
 
   void copy_link(const OpenDirectory& directory, const std::string& name) {
-    struct stat status {};
+    struct stat status{};
     std::string text(PATH_MAX, '\0');
     ssize_t length = readlinkat(directory.source.get(), name.c_str(), text.data(), text.size());
     if (length < 0 || fstatat(directory.source.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -255,7 +255,7 @@ class TreeCopy {
       if (errno == ENOENT || errno == ELOOP) return;
       throw storage_error(errno, fmt::format("cannot open {}", join(directory.path, name)));
     }
-    struct stat status {};
+    struct stat status{};
     if (fstat(source.get(), &status) != 0)
       throw storage_error(errno, fmt::format("cannot look at {}", join(directory.path, name)));
     if (!S_ISREG(status.st_mode)) return;
@@ -292,7 +292,7 @@ class TreeCopy {
   int source_;
   int target_;
   const TreeWalk& walk_;
-  struct stat root_status_ {};
+  struct stat root_status_{};
   std::set<std::string> left_out_;
   std::set<std::string> emptied_;
   std::vector<std::string> waiting_;  // directories still to be read; the reader's alone
@@ -310,7 +310,7 @@ class TreeCopy {
 void copy_single_file(int source_directory, int target_directory, const std::string& from, const std::string& to,
                       const TreeWalk& walk) {
   UniqueFd source = open_beneath(source_directory, from, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  struct stat status {};
+  struct stat status{};
   if (fstat(source.get(), &status) != 0) throw storage_error(errno, fmt::format("cannot look at {}", from));
   if (walk.before_effect) walk.before_effect("fork.file");
   UniqueFd target = open_beneath(target_directory, to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -321,7 +321,7 @@ void copy_single_file(int source_directory, int target_directory, const std::str
 // Copies the file or directory `from` to the free name `to`.
 void copy_part(int source_directory, int target_directory, const std::string& from, const std::string& to,
                const TreeWalk& walk) {
-  struct stat status {};
+  struct stat status{};
   if (fstatat(source_directory, from.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno == ENOENT) throw Error(ErrorCode::not_found, fmt::format("there is no {} in the source volume", from));
     throw storage_error(errno, fmt::format("cannot look at {}", from));
@@ -357,7 +357,7 @@ UniqueFd replace_part(int source, int target, const std::filesystem::path& relat
   try {
     copy_part(source_parent.get(), target_parent.get(), name, beside, walk);
     // A rename replaces a file, but not a directory with something in it.
-    struct stat old {};
+    struct stat old{};
     if (fstatat(target_parent.get(), name.c_str(), &old, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(old.st_mode))
       remove_tree_at(target_parent.get(), name);
     if (renameat(target_parent.get(), beside.c_str(), target_parent.get(), name.c_str()) != 0)
@@ -378,7 +378,7 @@ void remove_after_failure(int directory, const std::string& name) noexcept {
 }
 
 void make_durable(int directory) {
-  struct statfs status {};
+  struct statfs status{};
   if (fstatfs(directory, &status) != 0) throw storage_error(errno, "cannot look at a file system");
   int result = status.f_type == XFS_SUPER_MAGIC ? fsync(directory) : syncfs(directory);
   if (result != 0) throw storage_error(errno, "cannot write a fork to disk");

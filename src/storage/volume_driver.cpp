@@ -31,7 +31,7 @@ std::string_view method_name(Method method) {
 
 std::string probe_driver_name(const std::filesystem::path& directory) {
   UniqueFd opened = PoolDirectory(directory).open();
-  struct statfs status {};
+  struct statfs status{};
   if (fstatfs(opened.get(), &status) != 0)
     throw storage_error(errno, fmt::format("cannot look at {}", directory.string()));
   if (status.f_type == BTRFS_SUPER_MAGIC) return "btrfs";

@@ -50,8 +50,8 @@ std::optional<uid_t> process_user(pid_t pid) {
 }
 
 bool works_in_directory(pid_t pid, const std::filesystem::path& directory) {
-  struct stat expected {};
-  struct stat actual {};
+  struct stat expected{};
+  struct stat actual{};
   return ::stat(directory.c_str(), &expected) == 0 && ::stat(fmt::format("/proc/{}/cwd", pid).c_str(), &actual) == 0 &&
          expected.st_dev == actual.st_dev && expected.st_ino == actual.st_ino;
 }

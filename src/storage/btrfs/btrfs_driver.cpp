@@ -89,7 +89,7 @@ class BtrfsDriver final : public VolumeDriver {
 
 std::unique_ptr<VolumeDriver> make_btrfs_driver(const std::filesystem::path& directory) {
   auto driver = std::make_unique<BtrfsDriver>(directory);
-  struct statfs status {};
+  struct statfs status{};
   if (statfs(directory.c_str(), &status) != 0)
     throw storage_error(errno, fmt::format("cannot look at {}", directory.string()));
   if (status.f_type != BTRFS_SUPER_MAGIC)

@@ -79,7 +79,7 @@ void remove_nested(int subvolume) {
 }  // namespace
 
 bool is_subvolume_at(int directory, const std::string& name) {
-  struct stat status {};
+  struct stat status{};
   return fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode) &&
          status.st_ino == subvolume_root_inode;
 }
@@ -150,7 +150,7 @@ std::vector<std::string> nested_subvolumes(int subvolume) {
 }
 
 std::string subvolume_uuid(int subvolume) {
-  struct btrfs_util_subvolume_info info {};
+  struct btrfs_util_subvolume_info info{};
   errno = 0;
   btrfs_util_error error = btrfs_util_subvolume_info_fd(subvolume, 0, &info);
   if (error != BTRFS_UTIL_OK) throw btrfs_error(error, errno, "cannot read a subvolume's identity");

@@ -187,7 +187,7 @@ TEST_F(HttpServerTest, SpoolsAnUploadIntoAFileWithoutAName) {
   nlink_t links = 1;
   with.handle = [&](Request& request, Responder& responder) {
     description = request.described_by;
-    struct stat status {};
+    struct stat status{};
     fstat(request.upload.get(), &status);
     links = status.st_nlink;
     content.resize(static_cast<std::size_t>(status.st_size));
@@ -341,7 +341,7 @@ TEST_F(HttpServerTest, ServesManyClientsAtOnce) {
 }
 
 TEST_F(HttpServerTest, IsPrivateUnlessItHasAGroup) {
-  struct stat status {};
+  struct stat status{};
   {
     HttpServer server(options());
     stat(socket().c_str(), &status);
@@ -366,7 +366,9 @@ TEST_F(HttpServerTest, RefusesASocketThatSomebodyListensOn) {
 }
 
 TEST_F(HttpServerTest, TakesOverTheSocketOfADeadServer) {
-  { HttpServer dead(options()); }
+  {
+    HttpServer dead(options());
+  }
   ASSERT_TRUE(std::filesystem::exists(socket()));
   RunningServer server(options());
   EXPECT_THAT(get(socket(), "/"), StartsWith("HTTP/1.1 200"));

@@ -17,7 +17,7 @@ namespace {
 using testing::TemporaryDirectory;
 
 mode_t mode_of(const std::filesystem::path& path) {
-  struct stat status {};
+  struct stat status{};
   EXPECT_EQ(stat(path.c_str(), &status), 0) << path;
   return status.st_mode & 07777;
 }

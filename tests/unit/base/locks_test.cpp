@@ -47,7 +47,9 @@ TEST(NamedLocks, AreSharedByReadersAndIndependentByName) {
 
 TEST(NamedLocks, AreFreeAgainWhenTheGuardIsGone) {
   NamedLocks locks;
-  { auto held = locks.acquire({{"a", LockMode::exclusive}, {"b", LockMode::shared}}, 0ms); }
+  {
+    auto held = locks.acquire({{"a", LockMode::exclusive}, {"b", LockMode::shared}}, 0ms);
+  }
   auto held = locks.acquire({{"a", LockMode::exclusive}, {"b", LockMode::exclusive}}, 0ms);
 }
 

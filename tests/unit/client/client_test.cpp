@@ -134,7 +134,7 @@ TEST_F(ScriptedServer, GetsAWholeDumpAndItsDescription) {
   off_t size = 0;
   std::string description;
   RunningServer server(options([&](api::Request& request, api::Responder& responder) {
-    struct stat status {};
+    struct stat status{};
     ::fstat(request.upload.get(), &status);
     size = status.st_size;
     description = request.described_by;

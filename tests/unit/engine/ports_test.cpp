@@ -63,7 +63,9 @@ TEST_F(PortsTest, GiveNoPortTwiceWhileItIsReserved) {
 
 TEST_F(PortsTest, GoRoundInsteadOfGivingAPortAgainAtOnce) {
   Ports ports(*catalog_, range);
-  { const auto released = ports.reserve(std::nullopt); }
+  {
+    const auto released = ports.reserve(std::nullopt);
+  }
   EXPECT_EQ(ports.reserve(std::nullopt).port(), 22002);
 }
 

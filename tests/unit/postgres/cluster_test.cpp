@@ -58,7 +58,7 @@ TEST_F(Cluster, WantsThePasswordOverTcpAndOverTheSocket) {
 
 TEST_F(Cluster, KeepsItsSocketsAndFilesFromOthers) {
   instance.start();
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(::stat(instance.sockets().c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0700u);
   EXPECT_EQ(status.st_uid, instance.configuration.user.uid);

@@ -155,9 +155,13 @@ TEST_F(BackupOf, ABusySourceRecoversWithEverySumRight) {
 
 TEST_F(BackupOf, ASourceThatIsGivenUpLeavesNeitherBackupModeNorSlot) {
   Connection connection = instance.start();
-  { const BackupSession backup(connection); }
+  {
+    const BackupSession backup(connection);
+  }
   EXPECT_EQ(connection.value("SELECT count(*) FROM pg_replication_slots"), "0");
-  { BackupSession(connection).end(); }  // it can be entered again
+  {
+    BackupSession(connection).end();
+  }  // it can be entered again
 }
 
 TEST_F(BackupOf, AMinimalSourceIsRefused) {
