@@ -109,7 +109,7 @@ bool checkpoint_pays(const SourceFacts& facts) {
   const std::uint64_t wal = facts.wal_since_redo();
   const std::uint64_t most_dirty = facts.shared_buffers == 0 ? wal : std::min(wal, facts.shared_buffers);
   const double checkpoint_ms =
-      checkpoint_base_ms + checkpoint_ms_per_page * static_cast<double>(most_dirty / page_bytes);
+      checkpoint_base_ms + checkpoint_ms_per_page * static_cast<double>(most_dirty) / page_bytes;
   const double replay_ms = replay_base_ms + replay_ms_per_mib * static_cast<double>(wal) / (1 << 20);
   return checkpoint_ms < replay_ms;
 }
