@@ -60,7 +60,7 @@ _pgtwig() {
         text=${text//:/\\:}${meaning:+:$meaning}
         if [[ ${line%%$'\t'*} == */ ]]; then open+=("$text"); else whole+=("$text"); fi
     done
-    (( $#whole )) && _describe -o 'pgtwig' whole
+    (( $#whole )) && _describe 'pgtwig' whole
     (( $#open )) && _describe 'pgtwig' open -S ''
     case $wish in
         files) _files ;;
