@@ -95,7 +95,9 @@ TEST_F(CleanFork, HoldsBackWhatTheSourcesConfigurationWouldDoToTheWorld) {
   EXPECT_EQ(connection.value("SHOW primary_conninfo"), "");
   EXPECT_EQ(connection.value("SHOW restore_command"), "false") << "it was allowed";
   // With the inherited '*' this commit would wait for ever.
-  connection.query("CREATE TABLE public.t (n int)");
+  ConnectOptions bounded{.socket_directory = fork.sockets(), .port = fork.configuration.port};
+  bounded.statement_timeout = std::chrono::seconds(20);
+  EXPECT_NO_THROW(Connection::open(bounded).query("CREATE TABLE public.t (n int)"));
 }
 
 TEST_F(CleanFork, NoticesPgCron) {
