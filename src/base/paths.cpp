@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/fs.h"
 
 namespace pgtwig {
 
@@ -84,6 +85,15 @@ std::map<std::string, std::string> current_environment() {
     if (equals != text.npos) variables.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
   return variables;
+}
+
+void make_installation_directories(const Paths& paths, bool is_root) {
+  const mode_t crossing = is_root ? 0711 : 0700;
+  make_directories(paths.state, crossing);
+  make_directories(paths.run, crossing);
+  make_directories(paths.pools(), crossing);
+  make_directories(paths.instances(), crossing);
+  make_directories(paths.log_file().parent_path(), 0700);
 }
 
 }  // namespace pgtwig

@@ -32,5 +32,8 @@ struct Paths {
 // Error invalid_argument when a socket path would not fit its 107 bytes.
 Paths find_paths(const std::map<std::string, std::string>& environment, bool is_root);
 std::map<std::string, std::string> current_environment();
+// Makes those of an installation's directories that are not there. Others may go through root's to what is theirs, but
+// see nothing on the way. One that is there is left as it is: PGTWIG_ROOT may be a directory with another use.
+void make_installation_directories(const Paths& paths, bool is_root);
 
 }  // namespace pgtwig

@@ -116,9 +116,7 @@ StartedDaemon launch(const Paths& paths, const std::filesystem::path& executable
 }
 
 FileLock acquire_start_lock(const Paths& paths) {
-  // The daemon sets the modes of what it shares with others; until then, nobody else sees it.
-  make_directories(paths.run, 0700);
-  make_directories(paths.log_file().parent_path(), 0700);
+  make_installation_directories(paths, ::geteuid() == 0);
   return FileLock::acquire(paths.start_lock());
 }
 

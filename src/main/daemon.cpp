@@ -114,12 +114,13 @@ int run_daemon(const cli::Composition::DaemonOptions& options) {
   std::filesystem::current_path("/");
 
   make_installation_directories(paths, is_root);
+  refuse_foreign_directories(paths);
   FileLock lock = take_daemon_lock(paths);
   set_up_log(paths, installation.config);
   log::info("pgtwig {} begins, pid {}, root {}", PGTWIG_VERSION, ::getpid(), paths.state.string());
   try {
     installation.instance_user = find_instance_user(user);
-    warn_of_closed_directories(paths, installation.instance_user);
+    refuse_closed_directories(paths, installation.instance_user);
     refuse_lost_catalog(paths, options.rebuild_state);
     if (options.rebuild_state) {
       rebuild_catalog(installation, {options.pool_directories.begin(), options.pool_directories.end()});

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <set>
 #include <vector>
 
 #include "api/unix_stream.h"
@@ -25,13 +26,6 @@ constexpr std::chrono::seconds predecessor_patience{30};
 constexpr std::chrono::milliseconds look_again{20};
 // Two for each running instance (its process, a connection to it), and one for each connection from outside.
 constexpr rlim_t wanted_descriptors = 65'536;
-
-void make_directory(const std::filesystem::path& path, mode_t mode) {
-  make_directories(path, mode);
-  // Also of one that a client made, who can't know what the daemon shares.
-  if (::chmod(path.c_str(), mode) != 0)
-    throw system_error(errno, fmt::format("cannot set the mode of {}", path.string()));
-}
 
 Error lives_already(const Paths& paths) {
   std::string pid = read_file_if_exists(paths.pid_file()).value_or("");
@@ -54,14 +48,17 @@ std::optional<FileLock> wait_for_lock(const Paths& paths) {
 
 }  // namespace
 
-void make_installation_directories(const Paths& paths, bool is_root) {
-  // Others may go through root's to what is theirs, but see nothing on the way.
-  mode_t crossing = is_root ? 0711 : 0700;
-  make_directory(paths.state, crossing);
-  make_directory(paths.run, crossing);
-  make_directory(paths.pools(), crossing);
-  make_directory(paths.instances(), crossing);
-  make_directory(paths.log_file().parent_path(), 0700);
+void refuse_foreign_directories(const Paths& paths) {
+  for (const std::filesystem::path& path : {paths.state, paths.run}) {
+    struct stat status{};
+    if (::stat(path.c_str(), &status) != 0) throw system_error(errno, fmt::format("cannot look at {}", path.string()));
+    bool is_shared = (status.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (status.st_mode & S_ISVTX) == 0;
+    if (status.st_uid == ::geteuid() && !is_shared) continue;
+    throw Error(
+        ErrorCode::not_allowed,
+        fmt::format("{} can be changed by another user than the one who starts this daemon", path.string()),
+        "run pgtwig as the directory's owner and keep others from writing to it, or choose another PGTWIG_ROOT");
+  }
 }
 
 FileLock take_daemon_lock(const Paths& paths) {
@@ -110,14 +107,22 @@ void prepare_process() {
   }
 }
 
-void warn_of_closed_directories(const Paths& paths, const OsUser& instance_user) {
+void refuse_closed_directories(const Paths& paths, const OsUser& instance_user) {
   if (::geteuid() == instance_user.uid) return;
-  for (std::filesystem::path path = paths.state; path != path.parent_path(); path = path.parent_path()) {
+  std::set<std::filesystem::path> above;
+  for (std::filesystem::path path : {paths.pools(), paths.instances()}) {
+    for (; path != path.parent_path(); path = path.parent_path()) above.insert(path);
+  }
+  for (const std::filesystem::path& path : above) {
     struct stat status{};
     if (::stat(path.c_str(), &status) != 0 || (status.st_mode & S_IXOTH) != 0) continue;
     if (status.st_uid == instance_user.uid || status.st_gid == instance_user.gid) continue;
-    log::warn("{} may not pass through {}, and so PostgreSQL may not start: chmod o+x it, or move PGTWIG_ROOT",
-              instance_user.name, path.string());
+    // An access control list may say otherwise.
+    Command ask{.argv = {"test", "-x", path.string()}, .user = instance_user};
+    if (run_command(ask).exit_status == 0) continue;
+    throw Error(ErrorCode::not_allowed,
+                fmt::format("PostgreSQL runs as {}, which may not pass through {}", instance_user.name, path.string()),
+                fmt::format("choose a PGTWIG_ROOT elsewhere, or let others through: chmod o+x {}", path.string()));
   }
 }
 

@@ -13,8 +13,8 @@
 
 namespace pgtwig {
 
-// Makes the directories of an installation. Root's can be crossed, not read, by the user that PostgreSQL runs as.
-void make_installation_directories(const Paths& paths, bool is_root);
+// Throws Error not_allowed when somebody else could change what this daemon trusts.
+void refuse_foreign_directories(const Paths& paths);
 
 // The lock that one daemon holds for its life; written beside it: its pid. Waits for a predecessor that is ending.
 // Throws Error conflict when another daemon lives.
@@ -32,7 +32,8 @@ std::optional<gid_t> find_socket_group(bool is_root);
 // Descriptors for thousands of instances; no PG* variables, which would lead our own connections astray.
 void prepare_process();
 
-// PostgreSQL must be able to cross every directory above its data; says so in the log where it can't.
-void warn_of_closed_directories(const Paths& paths, const OsUser& instance_user);
+// PostgreSQL must be able to pass through every directory above what is its. Throws Error
+// not_allowed where it can't.
+void refuse_closed_directories(const Paths& paths, const OsUser& instance_user);
 
 }  // namespace pgtwig
