@@ -54,7 +54,10 @@ void print_list(Session& session, const std::string& text, const char* key,
   Answer answer;
   answer.json = text;
   answer.table = [&](const Terminal& terminal) {
-    return table(read_list<View>(text, key), terminal, session.world().clock->now());
+    auto views = read_list<View>(text, key);
+    if (views.empty() && session.console().words_terminal().is_terminal)
+      session.say(fmt::format("There are no {} yet.", key));
+    return table(views, terminal, session.world().clock->now());
   };
   if constexpr (requires(View view) { view.name; })
     answer.names = [&] { return names_of(read_list<View>(text, key)); };

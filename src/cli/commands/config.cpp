@@ -44,12 +44,18 @@ int get_value(Session& session) {
 int set_value(Session& session) {
   const std::string& key = session.invocation().get("KEY");
   set_config_value(session.paths().config_file, key, session.invocation().get("VALUE"));
-  session.say(fmt::format("Set {} in {}", key, session.paths().config_file.string()));
   Config config = read_config(session);
+  Answer answer;
+  answer.json = RequestBody().set(key, config_value(config, key)).text();
+  answer.table = [&](const Terminal&) {
+    session.say(fmt::format("Set {} in {}", key, session.paths().config_file.string()));
+    return std::string();
+  };
+  print_answer(session, answer);
   if (origin_of(config, key) == "environment")
     session.warn(
         fmt::format("the environment says {} = {}, which goes before the file", key, config_value(config, key)));
-  if (session.api_without_start().is_daemon_running())
+  if (session.shows_words() && session.api_without_start().is_daemon_running())
     session.say("The daemon reads it at its next start: pgtwig daemon stop");
   return 0;
 }
@@ -104,6 +110,7 @@ Command config_commands() {
               .summary = "Set a value in the configuration file",
               .description = "Comments and the order of the file's other lines are kept.",
               .arguments = {key_argument(), {.name = "VALUE", .help = "its new value"}},
+              .formats = plain_formats(),
               .examples = {{"pgtwig config set branch.shared_buffers 64MB", ""}},
               .run = set_value};
   Command list{.names = {"list", "ls"},

@@ -52,21 +52,27 @@ int start_daemon(Session& session) {
 int stop_daemon_command(Session& session) {
   bool stop_all = session.invocation().has("stop-all");
   auto pid = stop_daemon(session, stop_all);
-  if (!pid)
-    session.say("The daemon is not running");
-  else
-    session.say(fmt::format("Stopped the daemon (pid {}); {}", *pid,
-                            stop_all ? "its instances have been stopped, too" : "its instances go on"));
+  Answer answer;
+  answer.json = boost::json::serialize(boost::json::object{{"state", "stopped"}, {"was_running", pid.has_value()}});
+  answer.table = [&](const Terminal&) {
+    if (!pid)
+      session.say("The daemon is not running");
+    else
+      session.say(fmt::format("Stopped the daemon (pid {}); {}", *pid,
+                              stop_all ? "its instances have been stopped, too" : "its instances go on"));
+    return std::string();
+  };
+  print_answer(session, answer);
   return 0;
 }
 
 int show_daemon_status(Session& session) {
   Api& api = session.api_without_start();
   if (!api.is_daemon_running()) {
-    print_answer(session, {.json = R"({"state":"stopped"})", .table = [&](const Terminal& terminal) {
-                             return render_card({{"State", "stopped"}, {"Socket", session.paths().socket.string()}},
-                                                terminal);
-                           }});
+    print_answer(session,
+                 {.json = R"({"state":"stopped"})", .table = [&](const Terminal& terminal) {
+                    return render_card({{"State", "stopped"}, {"Socket", session.paths().socket.string()}}, terminal);
+                  }});
     return 0;
   }
   boost::json::value version = boost::json::parse(api.request("GET", "/v1/version"));
@@ -127,6 +133,7 @@ Command daemon_commands() {
   Command stop{.names = {"stop"},
                .summary = "Stop the daemon; its instances go on",
                .options = {{.names = {"--stop-all"}, .help = "stop every branch's PostgreSQL, too"}},
+               .formats = plain_formats(),
                .examples = {{"pgtwig daemon stop --stop-all", "before the machine is serviced"}},
                .run = stop_daemon_command};
   Command status{.names = {"status"},

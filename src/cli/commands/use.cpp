@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "cli/answers.h"
 #include "cli/commands/commands.h"
+#include "cli/request.h"
 #include "cli/targets.h"
 
 namespace pgtwig::cli {
@@ -50,7 +51,14 @@ int use_place(Session& session) {
   auto existing = find_place_file(session);
   auto file = existing ? existing->file : session.world().working_directory / place_file_name;
   write_file_durably(file, place + "\n", 0644);
-  session.say(fmt::format("Using {} in {} and below ({})", place, file.parent_path().string(), place_file_name));
+  Answer answer;
+  answer.json = RequestBody().set("name", place).set("file", file.string()).text();
+  answer.table = [&](const Terminal&) {
+    session.say(fmt::format("Using {} in {} and below ({})", place, file.parent_path().string(), place_file_name));
+    return std::string();
+  };
+  answer.names = [&] { return std::vector{place}; };
+  print_answer(session, answer);
   for (const char* name : {"PGTWIG_PROJECT", "PGTWIG_BRANCH"})
     if (auto value = session.environment(name))
       session.warn(fmt::format("{}={} in the environment goes before the file", name, *value));
@@ -68,6 +76,7 @@ Command use_command() {
           .arguments = {{.name = "NAME",
                          .kind = ValueKind::project_or_branch,
                          .help = "a project, project/branch, or a branch of the current project"}},
+          .formats = named_formats(),
           .examples = {{"pgtwig use demo/dev", ""}, {"pgtwig use dev", "another branch of the same project"}},
           .run = use_place,
           .section = "Projects and branches"};

@@ -203,6 +203,16 @@ TEST(BranchList, HasEveryFormat) {
       output({"-o", "dsn"}));
 }
 
+TEST(ProjectList, OfNoneSaysSoToAPersonOnly) {
+  FakeWorld world;
+  world.daemon.answers("GET /v1/projects", projects_json({}));
+  EXPECT_EQ(0, world.run({"project", "list"}));
+  EXPECT_EQ("", world.console.words);
+  world.console.words_view.is_terminal = true;
+  EXPECT_EQ(0, world.run({"project", "list"}));
+  EXPECT_EQ("There are no projects yet.\n", world.console.words);
+}
+
 TEST(Errors, KeepTheirExitStatusAndTheirForm) {
   const std::vector<std::pair<ErrorCode, int>> codes{{ErrorCode::invalid_argument, 1}, {ErrorCode::storage_failed, 2},
                                                      {ErrorCode::not_found, 3},        {ErrorCode::already_exists, 4},
@@ -349,6 +359,14 @@ TEST(Daemon, StopOfNoneIsFine) {
   EXPECT_EQ(0, world.run({"daemon", "stop"}));
   EXPECT_EQ("The daemon is not running\n", world.console.words);
   EXPECT_EQ(0, world.start_wishes);
+}
+
+TEST(Daemon, StopAnswersProgramsInJson) {
+  FakeWorld world;
+  world.daemon.is_running = false;
+  EXPECT_EQ(0, world.run({"daemon", "stop", "--json"}));
+  EXPECT_EQ("{\"state\":\"stopped\",\"was_running\":false}\n", world.console.data);
+  EXPECT_EQ("", world.console.words);
 }
 
 TEST(Daemon, RunHandsOverWithItsOptions) {
