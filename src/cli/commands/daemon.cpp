@@ -69,10 +69,10 @@ int stop_daemon_command(Session& session) {
 int show_daemon_status(Session& session) {
   Api& api = session.api_without_start();
   if (!api.is_daemon_running()) {
-    print_answer(session,
-                 {.json = R"({"state":"stopped"})", .table = [&](const Terminal& terminal) {
-                    return render_card({{"State", "stopped"}, {"Socket", session.paths().socket.string()}}, terminal);
-                  }});
+    print_answer(session, {.json = R"({"state":"stopped"})", .table = [&](const Terminal& terminal) {
+                             return render_card({{"State", "stopped"}, {"Socket", session.paths().socket.string()}},
+                                                terminal);
+                           }});
     return 0;
   }
   boost::json::value version = boost::json::parse(api.request("GET", "/v1/version"));
