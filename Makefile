@@ -37,7 +37,7 @@ test: configure ## every test; TESTS=regex for some of them
 
 bench: configure ## the rows of the performance table, each against its floor
 	$(packages) run test
-	@cmake --build $(build_dir) -j $(JOBS)
+	@cmake --build $(build_dir) -j $(JOBS) --target pgtwig floor_create first_row
 	@PGTWIG_BINARY=$(build_dir)/pgtwig bench/run
 
 install: build ## into PREFIX (/usr/local), below DESTDIR

@@ -8,7 +8,7 @@ import time
 
 from .floor import Floor
 from .report import Row, median, percentile
-from .stand import Branch, Project, Stand, milliseconds, wait_until
+from .stand import Branch, Project, Stand, Unavailable, milliseconds, wait_until
 
 DIRTY_BYTES = 1 << 30
 LOAD_RATE = 200
@@ -138,6 +138,8 @@ def parent_latency(stand: Stand) -> list[Row]:
     latency = {kind: [ms for end, ms in transactions if any(first <= end <= last for first, last in times)]
                for kind, times in windows.items()}
     p99 = {kind: percentile(values, 99) for kind, values in latency.items()}
+    if median(latency["quiet"]) > 100:
+        raise Unavailable(f"this machine does not hold {LOAD_RATE} TPS now, so transactions only queue up")
     ratio = p99["ours"] / p99["quiet"]
     return [Row("parent_latency", "parent's p99 during ten creates", "ms", p99["ours"], against="undisturbed",
                 base=p99["quiet"], ratio=ratio, target="<= 2 x", met=ratio <= 2, n=len(latency["ours"]),
@@ -224,7 +226,8 @@ def _space_back(project: Project) -> Row:
         return space.f_bfree * space.f_frsize
 
     times = []
-    for _ in range(3):
+    # Btrfs gives space back after its next commit, half a minute away at worst: few samples by default.
+    for _ in range(5 if project.stand.full else 1):
         branch, _ = project.create()
         subprocess.run(["sync", "-f", str(mount)], check=True)
         before = free()

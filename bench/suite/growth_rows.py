@@ -6,7 +6,7 @@ import subprocess
 
 from .create_rows import _against_floor
 from .floor import Floor
-from .report import Row, percentile
+from .report import Row, median, percentile
 from .stand import Project, Stand, machine, milliseconds
 
 MIB = 1 << 20
@@ -38,6 +38,20 @@ def _interleaved(projects: dict[str, Project], n: int) -> dict[str, list[float]]
     return {key: values[1:] for key, values in times.items()}
 
 
+def _growth_of_floor(projects: dict[str, Project], n: int) -> str:
+    """What PostgreSQL itself makes of more files when it starts: how far the bare program grows from first to last."""
+    first, *_, last = projects
+    floors = {key: Floor(projects[key]) for key in (first, last)}
+    times: dict[str, list[float]] = {first: [], last: []}
+    for _ in range(n):
+        for key, floor in floors.items():
+            sample = floor.sample("snapshot")
+            times[key].append(sample.ms)
+            sample.drop()
+    small, large = median(times[first]), median(times[last])
+    return f"the bare program grows from {small:.0f} to {large:.0f} ms, {large / small:.2f} x"
+
+
 def growth_files_btrfs(stand: Stand) -> list[Row]:
     counts = [1_000, 10_000, 100_000]
     projects = {}
@@ -45,11 +59,12 @@ def growth_files_btrfs(stand: Stand) -> list[Row]:
         projects[f"{count:,}"] = project = stand.project(f"files-{count}", "btrfs")
         _pad_with_files(project, count)
     times = _interleaved(projects, 15)
+    note = _growth_of_floor(projects, 5)
     for project in projects.values():
         stand.forget_project(project)
     first, *rest = times
     return [Row.compare(f"growth_files_btrfs_{key.replace(',', '')}", f"create, Btrfs, {key} files", times[key],
-                        f"{first} files", times[first], most=1.1) for key in rest]
+                        f"{first} files", times[first], most=1.1, note=note if key == rest[-1] else "") for key in rest]
 
 
 def growth_files_xfs(stand: Stand) -> list[Row]:

@@ -20,6 +20,8 @@ IMAGE_BYTES = {"btrfs": 48 << 30, "xfs": 24 << 30, "ext4": 8 << 30}
 # Below the ports of the tests, beyond those of an ordinary installation; thousands of branches have one each.
 FIRST_PORT, LAST_PORT = 10000, 19499
 DAEMON_PATIENCE = 30.0
+# A connection that was idle for longer is not used again: the daemon may be closing it at this very moment.
+KEPT_SECONDS = 2.0
 
 
 class Unavailable(Exception):
@@ -70,6 +72,7 @@ class Stand:
         self.loads: list[subprocess.Popen] = []
         self._projects: dict[str, "Project"] = {}
         self._connection: UnixConnection | None = None
+        self._last_request = 0.0
         self._first_row: subprocess.Popen | None = None
         self._daemon: subprocess.Popen | None = None
         try:
@@ -118,7 +121,10 @@ class Stand:
         return self._daemon.pid
 
     def request(self, method: str, path: str, body: dict | None = None) -> dict:
-        """One request on the daemon's socket, over a connection that is kept."""
+        """One request on the daemon's socket, over a connection that is kept for the next."""
+        if self._connection and time.monotonic() - self._last_request > KEPT_SECONDS:
+            self._connection.close()
+            self._connection = None
         if self._connection is None:
             self._connection = UnixConnection(str(self.root / "run/pgtwig.sock"))
         headers = {"Content-Type": "application/json"} if body is not None else {}
@@ -126,6 +132,7 @@ class Stand:
             self._connection.request(method, path, json.dumps(body) if body is not None else None, headers)
             answer = self._connection.getresponse()
             text = answer.read()
+            self._last_request = time.monotonic()
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             self._connection = None
