@@ -164,6 +164,44 @@ TEST(RemoveTree, StopsAtAMountPointAndNamesIt) {
   EXPECT_EQ(read_file(directory / "source" / "precious"), "kept");
 }
 
+// A Btrfs of its own, on a loop device.
+class BtrfsMount {
+ public:
+  explicit BtrfsMount(const TemporaryDirectory& directory) : point_((directory / "mount").string()) {
+    const std::string image = (directory / "image").string();
+    std::filesystem::create_directory(point_);
+    write_file(image, "");
+    std::filesystem::resize_file(image, 128u << 20);
+    run_command_checked({.argv = {"mkfs.btrfs", "-q", image}}, "mkfs", ErrorCode::internal);
+    run_command_checked({.argv = {"mount", "-o", "loop", image, point_}}, "mount", ErrorCode::internal);
+  }
+  BtrfsMount(const BtrfsMount&) = delete;
+  BtrfsMount& operator=(const BtrfsMount&) = delete;
+  ~BtrfsMount() { run_command({.argv = {"umount", point_}}); }
+  std::filesystem::path operator/(const std::string& name) const { return std::filesystem::path(point_) / name; }
+
+ private:
+  std::string point_;
+};
+
+TEST(RemoveTree, StopsAtASubvolumeAndNamesIt) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can mount";
+  TemporaryDirectory directory;
+  BtrfsMount mount(directory);
+  std::filesystem::create_directory(mount / "tree");
+  const std::string nested = (mount / "tree/nested").string();
+  run_command_checked({.argv = {"btrfs", "subvolume", "create", nested}}, "subvolume", ErrorCode::internal);
+  write_file(nested + "/precious", "kept");
+  try {
+    remove_tree(mount / "tree");
+    ADD_FAILURE() << "the tree was removed";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::storage_failed);
+    EXPECT_NE(error.message().find("tree/nested"), std::string::npos) << error.message();
+  }
+  EXPECT_EQ(read_file(nested + "/precious"), "kept");
+}
+
 TEST(FileLocks, KeepOthersOutUntilTheyAreGone) {
   TemporaryDirectory directory;
   const auto path = directory / "lock";
