@@ -77,6 +77,7 @@ TEST_F(HttpServerTest, DecodesThePathAndTheQuery) {
   };
   RunningServer server(std::move(with));
   get(socket(), "/v1/projects/feature%2Fnew-%C3%BC?project=a%20b&force");
+  server.stop();
   EXPECT_THAT(seen.segments, ::testing::ElementsAre("v1", "projects", "feature/new-ü"));
   EXPECT_EQ(seen.query["project"], "a b");
   EXPECT_EQ(seen.query.count("force"), 1u);
@@ -88,6 +89,7 @@ TEST_F(HttpServerTest, TellsWhoAsks) {
   with.admit = [&](const Peer& peer) { seen = peer; };
   RunningServer server(std::move(with));
   get(socket(), "/");
+  server.stop();
   EXPECT_EQ(seen.pid, ::getpid());
   EXPECT_EQ(seen.uid, ::geteuid());
   EXPECT_TRUE(seen.is_in(::getegid()));
@@ -203,6 +205,7 @@ TEST_F(HttpServerTest, SpoolsAnUploadIntoAFileWithoutAName) {
   for (int i = 0; i < 10; ++i) client.say("493e0\r\n" + piece + "\r\n");
   client.say("0\r\n\r\n");
   EXPECT_THAT(client.listen_to_the_end(), StartsWith("HTTP/1.1 200"));
+  server.stop();
   EXPECT_EQ(content.size(), 3'000'000u);
   EXPECT_EQ(content.find_first_not_of('p'), std::string::npos);
   EXPECT_EQ(description, "{\"name\":\"demo\"}");

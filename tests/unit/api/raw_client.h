@@ -72,6 +72,7 @@ class RunningServer {
  public:
   explicit RunningServer(HttpServerOptions options) : server_(std::move(options)), thread_([this] { server_.run(); }) {}
   ~RunningServer() { stop(); }
+  // Ends its threads: what a handler wrote may be read from then on.
   void stop() {
     server_.stop();
     if (thread_.joinable()) thread_.join();

@@ -143,6 +143,7 @@ TEST_F(ScriptedServer, GetsAWholeDumpAndItsDescription) {
   UniqueFd dump = file_of(5'000'001);
   Client client = connect(paths_);
   EXPECT_EQ(client.upload_with_events("/v1/projects", R"({"name":"demo"})", dump.get(), {}), R"({"name":"demo"})");
+  server.stop();
   EXPECT_EQ(size, 5'000'001);
   EXPECT_EQ(description, R"({"name":"demo"})");
 }
