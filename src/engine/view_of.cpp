@@ -30,7 +30,8 @@ std::string connection_url(std::uint16_t port, const std::string& password_text)
   return fmt::format("postgresql://postgres:{}@{}:{}/postgres", password_text, loopback, port);
 }
 
-// From field 22 of /proc/<pid>/stat and the time since boot.
+// From field 22 of /proc/<pid>/stat and the time since boot. Those are known to a tick, and the two clocks are not read
+// at one instant: rounded to a hundredth of a second, the same process says the same time every time it is asked.
 std::optional<TimePoint> start_time(const ProcessHandle& process, TimePoint now) {
   const auto ticks = process_start_ticks(process.pid());
   if (!ticks) return std::nullopt;
@@ -38,7 +39,9 @@ std::optional<TimePoint> start_time(const ProcessHandle& process, TimePoint now)
   ::clock_gettime(CLOCK_BOOTTIME, &uptime);
   const auto since_boot = std::chrono::seconds(uptime.tv_sec) + std::chrono::nanoseconds(uptime.tv_nsec);
   const auto started = std::chrono::milliseconds(*ticks * 1000 / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK)));
-  return now - std::chrono::duration_cast<std::chrono::microseconds>(since_boot - started);
+  using Hundredths = std::chrono::duration<std::int64_t, std::centi>;
+  return std::chrono::round<Hundredths>(now -
+                                        std::chrono::duration_cast<std::chrono::microseconds>(since_boot - started));
 }
 
 std::string state_of(Engine& engine, const Body& body, bool is_running) {
