@@ -60,10 +60,18 @@ void name_prepared_transactions(Operation& operation, const Body& source, const 
 }
 
 // What must not be there before the target's data is looked at by a server.
-void clean_target(Engine& engine, Body& target, bool source_was_running, bool source_has_subscriptions) {
+void clean_target(Engine& engine, const Body& source, Body& target, bool source_was_running,
+                  bool source_has_subscriptions) {
   const UniqueFd data = open_directory(target.data());
   const postgres::ForkFindings findings = postgres::clean_fork(data.get());
   target.branch.held_back = findings.held_back;
+  if (!target.pool->driver->capabilities().atomic_fork) {
+    // A driver that walks has left the slots out already; the source tells which there were.
+    const UniqueFd source_data = open_directory(source.data());
+    for (const std::string& slot : postgres::held_back_slots(source_data.get())) {
+      target.branch.held_back.push_back(slot);
+    }
+  }
   // A running server knows; of a stopped one the catalog's file tells.
   target.branch.maybe_has_subscriptions =
       source_was_running ? source_has_subscriptions : findings.maybe_has_subscriptions;
@@ -162,7 +170,7 @@ void fork_running(Engine& engine, Operation& operation, const Body& source, Body
       source.pool->driver->fork(source.branch.incarnation, target.branch.incarnation,
                                 {.leave_out = postgres::paths_left_out_of_a_fork()});
     }
-    clean_target(engine, target, true, facts.has_subscriptions);
+    clean_target(engine, source, target, true, facts.has_subscriptions);
   });
   name_unlogged_tables(engine, operation, source, target, facts);
   // What was left to replay here would be left to the next branch, and more: the parent catches up when nobody waits.
@@ -181,7 +189,7 @@ void fork_stopped(Engine& engine, Operation& operation, const Body& source, Body
   operation.step(fmt::format("Clone volume ({})", source.pool->driver->name()), [&] {
     source.pool->driver->fork(source.branch.incarnation, target.branch.incarnation,
                               {.leave_out = postgres::paths_left_out_of_a_fork()});
-    clean_target(engine, target, false, false);
+    clean_target(engine, source, target, false, false);
   });
 }
 

@@ -66,6 +66,7 @@ BranchView create_branch(Engine& engine, const CreateBranch& request, Listener& 
       request.from.value_or(BranchReference{.project = std::nullopt, .branch_text = "main", .point = Now{}}),
       request.at);
   if (source_path.project != path.project) {
+    require_project(engine, source_path.project);
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("{} cannot be the parent of {}: a branch and its parent are of one project",
                             source_path.text(), path.text()),

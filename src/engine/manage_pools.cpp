@@ -40,9 +40,13 @@ PoolPlan plan_of(Engine& engine, const CreatePool& request) {
     plan.directory = std::filesystem::canonical(*request.directory);
     return plan;
   }
+  if (engine.daemon_user().uid != 0) {
+    throw Error(ErrorCode::not_allowed, "an image pool is mounted, which only root's daemon may do",
+                "give --directory with a directory on Btrfs or XFS");
+  }
   const auto best = storage::best_image_file_system();
   if (!best) {
-    throw Error(ErrorCode::not_available, "an image pool needs root, loop devices and mkfs.btrfs or mkfs.xfs",
+    throw Error(ErrorCode::not_available, "an image pool needs loop devices and mkfs.btrfs or mkfs.xfs",
                 "give --directory with a directory on Btrfs or XFS");
   }
   plan.directory = engine.paths().pools() / request.name.text();

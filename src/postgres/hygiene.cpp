@@ -36,7 +36,7 @@ UniqueFd open_subdirectory(int directory, const path& relative) {
 }
 
 bool is_there(int directory, const char* name) {
-  struct stat status{};
+  struct stat status {};
   return ::fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
@@ -51,7 +51,7 @@ std::vector<Entry> entries_of(int directory) {
     if (name == "." || name == "..") continue;
     bool is_link = entry->d_type == DT_LNK;
     if (entry->d_type == DT_UNKNOWN) {
-      struct stat status{};
+      struct stat status {};
       is_link = ::fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(status.st_mode);
     }
     entries.push_back({.name = name, .is_link = is_link});
@@ -91,16 +91,11 @@ void remove_file(int directory, const char* name) {
   }
 }
 
-// The names of what was in it; the directory stays.
-std::vector<std::string> empty_directory(int data_directory, const char* name) {
-  std::vector<std::string> removed;
-  if (!is_there(data_directory, name)) return removed;
+// The directory itself stays.
+void empty_directory(int data_directory, const char* name) {
+  if (!is_there(data_directory, name)) return;
   const UniqueFd directory = open_subdirectory(data_directory, name);
-  for (const Entry& entry : entries_of(directory.get())) {
-    remove_tree_at(directory.get(), entry.name);
-    removed.push_back(entry.name);
-  }
-  return removed;
+  for (const Entry& entry : entries_of(directory.get())) remove_tree_at(directory.get(), entry.name);
 }
 
 void remove_temporary_files(int data_directory) {
@@ -159,7 +154,7 @@ bool may_have_subscriptions(int data_directory) {
   const auto map = read_file_beneath(data_directory, "global/pg_filenode.map");
   const auto file = map ? mapped_file_number(*map, pg_subscription) : std::nullopt;
   if (!file) return true;
-  struct stat status{};
+  struct stat status {};
   const UniqueFd global = open_subdirectory(data_directory, "global");
   return ::fstatat(global.get(), std::to_string(*file).c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 ||
          status.st_size > 0;
@@ -177,6 +172,14 @@ std::vector<std::string> paths_left_out_of_a_fork() {
           "data/pg_stat_tmp/*",  "data/pg_dynshmem/*",   "data/base/pgsql_tmp/*"};
 }
 
+std::vector<std::string> held_back_slots(int data_directory) {
+  std::vector<std::string> slots;
+  for (const Entry& slot : entries_of(open_subdirectory(data_directory, "pg_replslot").get())) {
+    slots.push_back("replication slot: " + slot.name);
+  }
+  return slots;
+}
+
 ForkFindings clean_fork(int data_directory) {
   refuse_what_lies_outside(data_directory);
   ForkFindings findings;
@@ -184,9 +187,8 @@ ForkFindings clean_fork(int data_directory) {
   for (const char* file : {"postmaster.pid", "postmaster.opts", "standby.signal", "recovery.signal"}) {
     remove_file(data_directory, file);
   }
-  for (const std::string& slot : empty_directory(data_directory, "pg_replslot")) {
-    findings.held_back.push_back("replication slot: " + slot);
-  }
+  findings.held_back = held_back_slots(data_directory);
+  empty_directory(data_directory, "pg_replslot");
   empty_directory(data_directory, "pg_stat_tmp");
   empty_directory(data_directory, "pg_dynshmem");
   remove_temporary_files(data_directory);

@@ -28,6 +28,9 @@ ForkFindings clean_fork(int data_directory);
 // Initialization Fork").
 std::vector<std::uint32_t> databases_with_unlogged_relations(int data_directory);
 
+// The replication slots of a data directory as they are called in held_back.
+std::vector<std::string> held_back_slots(int data_directory);
+
 // The overrides that keep a branch to itself, less what `allowed` lets through. By the names of held_back:
 // "archive_command", "restore_command", "primary_conninfo", "synchronous_standby_names", "cron jobs". And
 // max_logical_replication_workers=0 while `subscriptions_off`.
