@@ -161,6 +161,9 @@ void fork_running(Engine& engine, Operation& operation, const Body& source, Body
   target.branch.origin.lsn = format_lsn(facts.current);
   if (consistency == postgres::Consistency::checkpoint) {
     operation.step("Checkpoint", [&] { postgres::checkpoint(*admin); });
+  } else if (consistency == postgres::Consistency::fast) {
+    // Commits acknowledged under synchronous_commit=off are not in the snapshot unless they are on disk first.
+    operation.step("Flush WAL", [&] { postgres::flush_wal(*admin); });
   }
   begun.get();
   operation.step(fmt::format("Clone volume ({})", driver.name()), [&] {

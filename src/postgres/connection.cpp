@@ -23,10 +23,10 @@ constexpr auto cancel_timeout = 5s;
 constexpr auto answer_timeout = 2s;
 
 // The session is the daemon's own, whatever the database or role was set to: names resolve to PostgreSQL's own objects
-// only, and no setting of the user's cuts a statement short.
+// only, and no setting of the user's cuts a statement short. A commit waits for the disk, but for no standby.
 constexpr const char* session_options =
     "-c search_path=pg_catalog -c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
-    "-c default_transaction_read_only=off -c jit=off -c client_min_messages=error";
+    "-c default_transaction_read_only=off -c synchronous_commit=local -c jit=off -c client_min_messages=error";
 
 struct ResultCloser {
   void operator()(PGresult* result) const { ::PQclear(result); }

@@ -66,17 +66,34 @@ TEST_F(SourceFactsOf, ABusyClusterNameWhatABranchMustKnow) {
   EXPECT_LT(read_source_facts(connection).wal_since_redo(), facts.wal_since_redo());
 }
 
-TEST(Checkpoint, PaysWhereItIsShortAndNotWhereReplayIsShorter) {
+TEST(Checkpoint, PaysWhereMuchWouldHaveToBeReplayed) {
   SourceFacts facts;
   facts.current.value = 1ULL << 30;
-  facts.redo.value = facts.current.value - 4096;
-  EXPECT_TRUE(checkpoint_pays(facts));
-  facts.redo.value = facts.current.value - (64ULL << 20);
-  facts.shared_buffers = 1ULL << 30;
-  EXPECT_FALSE(checkpoint_pays(facts));
-  facts.redo.value = facts.current.value - (512ULL << 20);
-  facts.shared_buffers = 16ULL << 20;  // so few pages can be dirty
-  EXPECT_TRUE(checkpoint_pays(facts));
+  const auto with_wal = [&facts](std::uint64_t mebibytes, std::uint64_t buffers) {
+    facts.redo.value = facts.current.value - (mebibytes << 20);
+    facts.shared_buffers = buffers << 20;
+    return checkpoint_pays(facts);
+  };
+  EXPECT_FALSE(with_wal(0, 128));
+  EXPECT_FALSE(with_wal(4, 128));
+  EXPECT_TRUE(with_wal(40, 128));
+  EXPECT_TRUE(with_wal(500, 16));
+}
+
+TEST_F(SourceFactsOf, AsynchronousCommitsAreOnDiskAfterAFlush) {
+  instance.configuration.user_settings = {{"wal_writer_delay", "10s"}, {"synchronous_commit", "off"}};
+  Connection connection = instance.start();
+  connection.query("CREATE TABLE public.t (n int)");
+  Connection other = instance.connect();
+  other.query("SET synchronous_commit = off");
+  const auto flushed_up_to = [&](const std::string& lsn) {
+    return connection.value("SELECT pg_current_wal_flush_lsn() >= $1::pg_lsn", {lsn}) == "t";
+  };
+  other.query("INSERT INTO public.t VALUES (1)");
+  const std::string committed = connection.value("SELECT pg_current_wal_insert_lsn()");
+  EXPECT_FALSE(flushed_up_to(committed)) << "there is nothing to flush";
+  flush_wal(connection);
+  EXPECT_TRUE(flushed_up_to(committed));
 }
 
 TEST(ConsistencyName, IsReadBack) {
