@@ -59,7 +59,7 @@ bool may_be_tried_again(const ConnectFailure& failure) {
 
 std::string read_end_of_log(const std::filesystem::path& file, std::uint64_t offset) {
   const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  struct stat status{};
+  struct stat status {};
   if (!fd || ::fstat(fd.get(), &status) != 0) return {};
   const auto size = static_cast<std::uint64_t>(status.st_size);
   const std::uint64_t begin = std::max(offset, size > log_window ? size - log_window : 0);
@@ -82,11 +82,16 @@ std::optional<std::string_view> words_after(std::string_view line, std::string_v
 std::string last_failure_in(std::string_view log) {
   constexpr auto severities = std::to_array<std::string_view>({"FATAL:", "PANIC:", "ERROR:"});
   std::string failure;
-  std::string plain;  // what postgres says before it can log: "postgres: could not ...", perhaps on several lines
+  std::string complaint;  // the last LOG: of a bad configuration file it says what is bad, the FATAL only that it is
+  std::string plain;      // what postgres says before it can log: "postgres: could not ...", perhaps on several lines
   for (const std::string_view line : lines_of(log)) {
     for (const std::string_view severity : severities) {
-      if (const auto words = words_after(line, severity)) failure = *words;
+      const auto words = words_after(line, severity);
+      if (!words) continue;
+      const bool is_explained = words->starts_with("configuration file") && !complaint.empty();
+      failure = is_explained ? fmt::format("{}; {}", complaint, *words) : *words;
     }
+    if (const auto words = words_after(line, "LOG:")) complaint = *words;
     if (line.find("LOG:") == std::string_view::npos && !line.empty()) {
       plain = line.starts_with("postgres: ") || plain.empty() ? std::string(line) : fmt::format("{} {}", plain, line);
     }

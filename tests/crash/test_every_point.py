@@ -86,6 +86,7 @@ class EveryPoint(SystemTest):
     def try_everywhere(self, operation: Operation, how: str) -> None:
         points = self.learn(operation)
         self.assertTrue(points, "the operation passes no fault point")
+        print(f"{len(points)} points: {' '.join(points)}", flush=True)
         done = self.world()
         operation.prepare(self.pgtwig)
         self.settle()

@@ -97,7 +97,8 @@ class Races(SystemTest):
     def test_readers_never_wait_for_an_operation(self) -> None:
         gate = self.pgtwig.base.path / "gate"
         self.run_pgtwig("daemon", "stop")
-        self.pgtwig.start_daemon({"PGTWIG_FAULT": f"branch_create.committing=pause:{gate}"})
+        self.pgtwig.start_daemon({"PGTWIG_FAULT": f"branch_create.clone_volume=pause:{gate}"})
+        self.addCleanup(gate.unlink, missing_ok=True)  # also when the test fails: the daemon waits for it
         create = self.pgtwig.start("branch", "create", "demo/slow")
         eventually(gate.exists, "the create stands at its gate", 30)
         self.assertEqual(list(self.pgtwig.branches()), ["demo/main"])

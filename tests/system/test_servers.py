@@ -34,7 +34,7 @@ class ServersThatWontStart(SystemTest):
         self.assertIn(str(port), refused.err)
         self.assertIn("hint: ", refused.err)
         taken = self.pgtwig.branches()["demo/main"]["port"]
-        self.assertEqual(self.run_pgtwig("branch", "create", "demo/dev", "--port", str(taken), expect=None).status, 5)
+        self.assertEqual(self.run_pgtwig("branch", "create", "demo/dev", "--port", str(taken), expect=None).status, 4)
         self.pgtwig.assert_nothing_leaked()
 
     def test_a_port_taken_while_the_branch_was_stopped_names_the_way_out(self) -> None:
@@ -60,7 +60,7 @@ class ServersThatWontStart(SystemTest):
         failed = self.run_pgtwig("start", "demo/dev", expect=2)
         self.assertIn("work_mem", failed.err)
         self.assertIn("hint: ", failed.err)
-        self.assertEqual(self.pgtwig.branches()["demo/dev"]["state"], "failed")
+        self.assertEqual(self.pgtwig.branches()["demo/dev"]["state"], "stopped")
         self.assertIn("work_mem", self.run_pgtwig("branch", "logs", "demo/dev").out)
         self.run_pgtwig("branch", "reset", "demo/dev")
         self.assertEqual(self.pgtwig.branches()["demo/main"]["state"], "running")
