@@ -100,15 +100,14 @@ TEST_F(BtrfsSubvolumes, MadeByHandAreForeign) {
 TEST_F(BtrfsSubvolumes, AreForkedWithAllThatWasSyncedInItsOrder) {
   VolumeId source = VolumeId::random();
   driver_->create(source);
-  std::atomic<bool> stop = false;
   std::atomic<int> synced = 0;
   write_text(path_of(source) / "log", "1000000");
   write_text(path_of(source) / "page", "1000000");
   // As PostgreSQL does it: a page is written when the log that tells of it is on disk.
-  std::jthread writer([&] {
+  std::jthread writer([&](const std::stop_token& stop) {
     UniqueFd log(open((path_of(source) / "log").c_str(), O_WRONLY | O_CLOEXEC));
     UniqueFd page(open((path_of(source) / "page").c_str(), O_WRONLY | O_CLOEXEC));
-    for (int i = 1'000'001; !stop; ++i) {
+    for (int i = 1'000'001; !stop.stop_requested(); ++i) {
       std::string text = std::to_string(i);
       if (pwrite(log.get(), text.data(), text.size(), 0) < 0 || fdatasync(log.get()) != 0) return;
       synced = i;
@@ -124,7 +123,6 @@ TEST_F(BtrfsSubvolumes, AreForkedWithAllThatWasSyncedInItsOrder) {
     EXPECT_GE(log, read_text(path_of(target) / "page"));
   }
   EXPECT_GT(synced, 1'000'000);
-  stop = true;
 }
 
 }  // namespace pgtwig::testing

@@ -21,7 +21,8 @@ class FaultOfAnEffect : public ::testing::Test {
   // Calls `action` with its first effect failing, then its second, and so on until none is left to fail; `check` looks
   // at what each failure left. Returns how many effects there were.
   int fail_each_effect(const std::function<void()>& action, const std::function<void()>& check) {
-    for (int nth = 1;; ++nth) {
+    constexpr int most_effects = 1000;
+    for (int nth = 1; nth < most_effects; ++nth) {
       effects_ = 0;
       failing_ = nth;
       try {
@@ -30,10 +31,13 @@ class FaultOfAnEffect : public ::testing::Test {
         return nth - 1;
       } catch (const Error& error) {
         failing_ = 0;
-        EXPECT_EQ(error.code(), ErrorCode::storage_failed);
+        EXPECT_EQ(error.code(), ErrorCode::storage_failed) << error.message();
         check();
+        if (::testing::Test::HasFailure()) return nth;
       }
     }
+    ADD_FAILURE() << "there is no end of effects";
+    return most_effects;
   }
 
   VolumeId make_sample() {

@@ -115,7 +115,10 @@ TEST_P(ForkOfAVolume, NeedsFewOpenFilesForDeepAndWideTrees) {
   for (int i = 0; i < 400; ++i) deep /= "d";
   std::filesystem::create_directories(deep);
   write_text(deep / "bottom", "reached");
-  for (int i = 0; i < 600; ++i) std::filesystem::create_directory(path_of(source) / ("w" + std::to_string(i)));
+  for (int i = 0; i < 600; ++i) {
+    std::filesystem::create_directory(path_of(source) / ("w" + std::to_string(i)));
+    write_text(path_of(source) / ("w" + std::to_string(i)) / "file", "content");
+  }
 
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
@@ -195,9 +198,8 @@ TEST_P(ForkOfAVolume, SucceedsWhileFilesComeAndGoInTheSource) {
   TreeDescription steady = describe_tree(path_of(source));
   std::filesystem::path busy = path_of(source) / "busy";
   std::filesystem::create_directory(busy);
-  std::atomic<bool> stop = false;
-  std::jthread writer([&] {
-    for (int i = 0; !stop; ++i) {
+  std::jthread writer([&](const std::stop_token& stop) {
+    for (int i = 0; !stop.stop_requested(); ++i) {
       std::string name = std::to_string(i % 40);
       write_text(busy / name, std::string(20'000, 'x'));
       std::filesystem::resize_file(busy / name, 100);
@@ -216,7 +218,6 @@ TEST_P(ForkOfAVolume, SucceedsWhileFilesComeAndGoInTheSource) {
     }
     driver_->destroy(target);
   }
-  stop = true;
 }
 
 TEST_P(ForkOfAVolume, TakesAPartAnewWhenAsked) {

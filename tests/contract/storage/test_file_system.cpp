@@ -138,8 +138,11 @@ void TestFileSystem::fill() {
     std::string name = mount_point_ / fmt::format("filler-{}", i);
     UniqueFd file(open(name.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
     std::array<char, 1500> content{};
-    if (!file || write(file.get(), content.data(), content.size()) < 0) return;
+    if (!file || write(file.get(), content.data(), content.size()) < 0) break;
   }
+  constexpr std::uintmax_t freed = 512u << 10;
+  std::filesystem::resize_file(mount_point_ / "filler", std::filesystem::file_size(mount_point_ / "filler") - freed);
+  sync();  // blocks are free when the journal says so
 }
 
 void TestFileSystem::sync() const {

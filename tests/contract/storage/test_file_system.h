@@ -30,7 +30,8 @@ class TestFileSystem {
   void remount_read_only(bool read_only);
   // Puts the file system back to what its disk held at this very moment, as if the power had failed.
   void fail_power();
-  // Writes until nothing more fits, neither data nor another small file.
+  // Writes until nothing more fits, neither data nor another small file, and then frees half a megabyte: enough to
+  // begin something, and not to end it.
   void fill();
   // Everything to disk, deletions that wait in the background included.
   void sync() const;
