@@ -23,7 +23,11 @@ Engine::Engine(EngineParts parts)
       sizes_(std::make_unique<SizeMeter>()),
       housekeeping_(std::make_unique<Housekeeping>(*this)) {}
 
-Engine::~Engine() = default;
+// First what acts on its own, then what it acts through: the sweeper still hands work to an ended housekeeping.
+Engine::~Engine() {
+  housekeeping_->end();
+  sweeper_.reset();
+}
 
 std::vector<postgres::Installation> Engine::installations() {
   constexpr std::chrono::seconds lifetime{1};

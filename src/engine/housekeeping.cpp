@@ -90,6 +90,7 @@ void Housekeeping::run() {
   if (stopping_) return;
   lock.unlock();
   restore_instances(engine_, [this] { return is_stopping(); });
+  has_restored_ = true;
   lock.lock();
   while (!changed_.wait_for(lock, interval, [this] { return stopping_; })) {
     lock.unlock();

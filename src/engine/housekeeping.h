@@ -3,6 +3,7 @@
 // small, expired branches deleted.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -30,6 +31,8 @@ class Housekeeping {
   void begin();
   // Finishes what it is doing; after that nothing is started or deleted behind anyone's back.
   void end();
+  // Whether every instance that should run has had its turn since the daemon began.
+  bool has_restored() const { return has_restored_; }
 
  private:
   void run();
@@ -45,6 +48,7 @@ class Housekeeping {
   std::condition_variable changed_;
   std::set<std::shared_ptr<OpenPool>> unsynced_;
   std::vector<Body> to_checkpoint_;
+  std::atomic<bool> has_restored_ = false;
   bool begun_ = false;
   bool stopping_ = false;
   std::thread thread_;

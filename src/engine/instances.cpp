@@ -175,9 +175,9 @@ void Instances::start(const Body& body, const StartOptions& options) {
   }
 }
 
-void Instances::stop(const Body& body) {
+void Instances::stop(const Body& body, runtime::StopMode mode) {
   close_connections(body.branch.incarnation);
-  engine_.runtime().stop(spec(body), runtime::StopMode::fast, stop_timeout);
+  engine_.runtime().stop(spec(body), mode, stop_timeout);
   body.pool->driver->detach(body.branch.incarnation);
 }
 

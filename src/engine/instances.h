@@ -45,8 +45,8 @@ class Instances {
   void start(const Body& body, const StartOptions& options = {});
   // Throws Error no_space, with the numbers, when the machine has too little memory left for it.
   void require_memory(const Body& body) const;
-  // Fast shutdown. Fine when it is not running.
-  void stop(const Body& body);
+  // Fine when it is not running.
+  void stop(const Body& body, runtime::StopMode mode = runtime::StopMode::fast);
   std::optional<ProcessHandle> find(const Body& body);
   // Ends the instance of a volume that is going to be destroyed, and removes its directory, socket and log.
   void discard(const catalog::SweepRecord& volume, const OpenPool& pool);

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "engine/body.h"
 #include "engine/sweeper.h"
 #include "engine/view_of.h"
+#include "postgres/hygiene.h"
 #include "postgres/roles.h"
 
 namespace pgtwig::engine {
@@ -24,11 +26,13 @@ class OldInstance {
       log::error("cannot start {} again after its reset failed: {}", body_.name(), describe_current_exception());
     }
   }
-  // A clean shutdown, though it is going to be discarded: should the reset fail, it comes back with its unlogged
-  // tables.
+  // It is going to be discarded, so it is stopped the short way. Should the reset fail, it recovers as from a crash,
+  // which loses nothing but the rows of unlogged tables: where there are any, it is shut down cleanly.
   void stop() {
+    const UniqueFd data = open_directory(body_.data());
+    const bool has_unlogged = !postgres::databases_with_unlogged_relations(data.get()).empty();
     stopped_ = true;
-    engine_.instances().stop(body_);
+    engine_.instances().stop(body_, has_unlogged ? runtime::StopMode::fast : runtime::StopMode::immediate);
   }
   void replaced() { replaced_ = true; }
 

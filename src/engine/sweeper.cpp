@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "engine/engine.h"
+#include "engine/housekeeping.h"
 #include "engine/instances.h"
 #include "engine/operation.h"
 #include "engine/pools.h"
@@ -87,6 +88,8 @@ void Sweeper::destroy(const catalog::SweepRecord& volume) {
   fault::point("sweep.instance_gone");
   pool->driver->destroy(volume.volume);
   fault::point("sweep.volume_gone");
+  // Btrfs gives the space back once the deletion is committed, which would else take half a minute.
+  engine_.housekeeping().sync_soon(pool);
   auto transaction = engine_.catalog().begin();
   transaction->remove_sweep(volume.volume);
   transaction->commit();

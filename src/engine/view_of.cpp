@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "engine/housekeeping.h"
 #include "engine/size_meter.h"
 
 namespace pgtwig::engine {
@@ -51,7 +52,8 @@ std::string state_of(Engine& engine, const Body& body, bool is_running) {
     if (!is_running && live.kind != "branch stop") return "creating";
   }
   if (is_running) return "running";
-  return body.branch.wants_running ? "failed" : "stopped";
+  // Until a new daemon has come to it, one that should run is only not running yet.
+  return body.branch.wants_running && engine.housekeeping().has_restored() ? "failed" : "stopped";
 }
 
 }  // namespace

@@ -114,7 +114,7 @@ SettingList command_line_settings(const InstanceConfiguration& configuration) {
                                 {"config_file", files.config_file().string()},
                                 {"hba_file", files.hba_file().string()},
                                 {"ident_file", files.ident_file().string()},
-                                {"external_pid_file", ""},
+                                {"external_pid_file", (files.socket_directory() / "postmaster.pid").string()},  // never the inherited one
                                 {"unix_socket_directories", files.socket_directory().string()},
                                 {"unix_socket_group", ""},
                                 {"unix_socket_permissions", "0777"},
