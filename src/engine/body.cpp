@@ -41,9 +41,14 @@ void name_unlogged_tables(Engine& engine, Operation& operation, const Body& sour
   for (const std::uint32_t oid : postgres::databases_with_unlogged_relations(data.get())) {
     const auto database = facts.other_databases.find(oid);
     if (database == facts.other_databases.end()) continue;
-    postgres::Connection connection = engine.instances().connect(source, database->second);
-    for (const std::string& table : postgres::unlogged_tables(connection)) {
-      tables.push_back(database->second + ": " + table);
+    try {
+      postgres::Connection connection = engine.instances().connect(source, database->second);
+      for (const std::string& table : postgres::unlogged_tables(connection)) {
+        tables.push_back(database->second + ": " + table);
+      }
+    } catch (const Error&) {
+      // Dropped meanwhile, or full of connections: a warning is no reason to fail.
+      tables.push_back(database->second + ": (its tables could not be listed)");
     }
   }
   if (tables.empty()) return;
@@ -63,6 +68,7 @@ void name_prepared_transactions(Operation& operation, const Body& source, const 
 void clean_target(Engine& engine, const Body& source, Body& target, bool source_was_running,
                   bool source_has_subscriptions) {
   const UniqueFd data = open_directory(target.data());
+  std::filesystem::remove(target.volume() / unflushed_file_name);  // the source's: a fork is flushed as it is made
   const postgres::ForkFindings findings = postgres::clean_fork(data.get());
   target.branch.held_back = findings.held_back;
   if (!target.pool->driver->capabilities().atomic_fork) {
@@ -173,7 +179,8 @@ void fork_running(Engine& engine, Operation& operation, const Body& source, Body
       source.pool->driver->fork(source.branch.incarnation, target.branch.incarnation,
                                 {.leave_out = postgres::paths_left_out_of_a_fork()});
     }
-    clean_target(engine, source, target, true, facts.has_subscriptions);
+    // Asked again: one that was created since the facts were read is in the fork, too.
+    clean_target(engine, source, target, true, facts.has_subscriptions || postgres::has_subscriptions(*admin));
   });
   name_unlogged_tables(engine, operation, source, target, facts);
   // What was left to replay here would be left to the next branch, and more: the parent catches up when nobody waits.
@@ -181,7 +188,7 @@ void fork_running(Engine& engine, Operation& operation, const Body& source, Body
 }
 
 void fork_stopped(Engine& engine, Operation& operation, const Body& source, Body& target) {
-  refuse_if_tainted(engine, source);
+  refuse_if_tainted(source);
   // A postmaster that was killed can leave children for a moment; nothing may write while files are copied.
   engine.instances().stop(source);
   {
@@ -296,20 +303,25 @@ void fork_body(Engine& engine, Operation& operation, const Body& source, Body& t
   }
 }
 
-void start_body(Engine& engine, Operation& operation, Body& body) {
+void start_body(Engine& engine, Operation& operation, Body& body, bool is_committed) {
   reseal_if_needed(engine, body);
   if (body.branch.maybe_has_subscriptions) {
     operation.step("Disable subscriptions", [&] {
-      engine.instances().start(body, {.subscriptions_off = true});
-      const auto disabled = postgres::disable_subscriptions(
-          [&](const std::string& database) { return engine.instances().connect(body, database); });
+      engine.instances().start(body, {.subscriptions_off = true, .is_committed = is_committed});
+      try {
+        const auto disabled = postgres::disable_subscriptions(
+            [&](const std::string& database) { return engine.instances().connect(body, database); });
+        for (const std::string& name : disabled) body.branch.held_back.push_back("subscription: " + name);
+      } catch (...) {
+        engine.instances().stop(body);
+        throw;
+      }
       engine.instances().stop(body);
-      for (const std::string& name : disabled) body.branch.held_back.push_back("subscription: " + name);
     });
     body.branch.maybe_has_subscriptions = false;
     write_manifest(engine, body);
   }
-  operation.step("PostgreSQL ready", [&] { engine.instances().start(body); });
+  operation.step("PostgreSQL ready", [&] { engine.instances().start(body, {.is_committed = is_committed}); });
 }
 
 void start_new_body(Engine& engine, Operation& operation, Body& body, std::optional<Ports::Reservation>& reservation,
@@ -317,7 +329,7 @@ void start_new_body(Engine& engine, Operation& operation, Body& body, std::optio
   constexpr int most_attempts = 5;
   for (int attempt = 1;; ++attempt) {
     try {
-      start_body(engine, operation, body);
+      start_body(engine, operation, body, false);
       return;
     } catch (const Error& error) {
       if (error.code() != ErrorCode::busy || wanted || attempt == most_attempts) throw;
@@ -329,11 +341,8 @@ void start_new_body(Engine& engine, Operation& operation, Body& body, std::optio
 }
 
 void write_manifest(Engine& engine, const Body& body) {
-  const std::filesystem::path file = body.volume() / catalog::manifest_file_name;
-  const std::filesystem::path fresh = body.volume() / "pgtwig.json.new";
   // Not synced here: the housekeeping syncs the file system soon after, and until then the catalog can write it again.
-  write_file(fresh, catalog::write_manifest(manifest_of(engine, body)));
-  std::filesystem::rename(fresh, file);
+  write_file(body.volume() / catalog::manifest_file_name, catalog::write_manifest(manifest_of(engine, body)));
   engine.housekeeping().sync_soon(body.pool);
 }
 
@@ -357,7 +366,8 @@ bool is_sealed(Engine& engine, const Body& body) {
 void reseal_if_needed(Engine& engine, Body& body) {
   if (is_sealed(engine, body)) return;
   log::warn("{}: its manifest is not its own; sealing its volume again", body.name());
-  if (!body.branch.name.is_main()) {
+  // What runs was cleaned before it started; its files are not to be touched.
+  if (!body.branch.name.is_main() && !engine.instances().find(body)) {
     const UniqueFd data = open_directory(body.data());
     const postgres::ForkFindings findings = postgres::clean_fork(data.get());
     body.branch.maybe_has_subscriptions = findings.maybe_has_subscriptions;
@@ -371,13 +381,10 @@ void bring_manifest_up_to_date(Engine& engine, Body& body) {
   if (text != catalog::write_manifest(manifest_of(engine, body))) write_manifest(engine, body);
 }
 
-void refuse_if_tainted(Engine& engine, const Body& body) {
-  if (body.branch.durability != catalog::Durability::none || engine.instances().find(body)) return;
-  const UniqueFd data = open_directory(body.data());
-  if (postgres::read_control_file(data.get()).was_cleanly_shut_down()) return;
+void refuse_if_tainted(const Body& body) {
   // A crash of PostgreSQL alone leaves the page cache whole; one of the machine doesn't.
-  const auto record = read_file_if_exists(engine.paths().instance(body.branch.incarnation) / "pid");
-  if (record && record->find(boot_id()) != std::string::npos) return;
+  const auto boot = read_file_if_exists(body.volume() / unflushed_file_name);
+  if (!boot || *boot == boot_id()) return;
   throw Error(ErrorCode::conflict,
               fmt::format("{} has durability none and was running when the machine went down: its files may be damaged",
                           body.name()),

@@ -39,7 +39,8 @@ void fork_body(Engine& engine, Operation& operation, const Body& source, Body& t
                postgres::Consistency consistency);
 
 // Starts a body; disables inherited subscriptions first when there may be some. Clears maybe_has_subscriptions.
-void start_body(Engine& engine, Operation& operation, Body& body);
+// Whatever fails, it isn't left running, but for a committed one that takes longer than the start's patience.
+void start_body(Engine& engine, Operation& operation, Body& body, bool is_committed);
 
 // The same for a body that is new to its port: when another program takes the port first and `wanted` is empty, the
 // next free one is tried. `reservation` is replaced by the one that holds in the end.
@@ -61,6 +62,6 @@ void reseal_if_needed(Engine& engine, Body& body);
 void bring_manifest_up_to_date(Engine& engine, Body& body);
 
 // Throws Error conflict when a durability=none branch was running while the machine went down: its files may be torn.
-void refuse_if_tainted(Engine& engine, const Body& body);
+void refuse_if_tainted(const Body& body);
 
 }  // namespace pgtwig::engine

@@ -9,9 +9,8 @@
 namespace pgtwig::engine {
 namespace {
 
-void refuse_main(const BranchPath& path, const CreateBranch& request) {
+void refuse_main(const BranchPath& path) {
   if (!path.branch.is_main()) return;
-  if (request.if_not_exists) return;
   throw Error(ErrorCode::already_exists, fmt::format("branch {} already exists: every project has a main", path.text()),
               "choose another name");
 }
@@ -59,7 +58,8 @@ Body planned_body(Engine& engine, const CreateBranch& request, const Body& sourc
 BranchView create_branch(Engine& engine, const CreateBranch& request, Listener& listener) {
   const BranchPath& path = request.path;
   require_project(engine, path.project);
-  refuse_main(path, request);
+  if (path.branch.is_main() && request.if_not_exists) return branch_view(engine, require_body(engine, path));
+  refuse_main(path);
   for (const auto& [name, value] : request.settings) postgres::check_user_setting(name, value);
   const BranchPath source_path = resolve_source(
       engine, path,

@@ -69,6 +69,10 @@ std::vector<std::string> delete_branch(Engine& engine, const DeleteBranch& reque
                 {project_lock(path.project, LockMode::shared), branch_lock(path, LockMode::exclusive)}, lock_timeout);
   const auto branch = find();
   if (!branch) return {};
+  if (request.only_if_expired) {
+    const auto& [id, now] = *request.only_if_expired;
+    if (branch->id != id || !branch->expires_at || *branch->expires_at > now) return {};
+  }
   const catalog::ProjectRecord project = require_project(engine, path.project);
   const Branches branches = with_descendants(engine, *branch);
   if (branches.size() > 1 && !request.cascade) {

@@ -12,7 +12,9 @@
 #include "engine/engine.h"
 #include "engine/instances.h"
 #include "engine/open_installation.h"
+#include "engine/operation.h"
 #include "engine/pools.h"
+#include "engine/sweeper.h"
 #include "engine/use_cases.h"
 #include "postgres/consistency.h"
 
@@ -20,6 +22,8 @@ namespace pgtwig::engine {
 namespace {
 
 constexpr std::chrono::seconds interval{5};
+// What failed before is tried again each minute.
+constexpr int rounds_between_retries = 12;
 // An instance's log is cut when it is larger than this; its last part is kept beside it.
 constexpr std::uint64_t largest_log = 16u << 20;
 
@@ -28,13 +32,18 @@ class NobodyListens final : public Listener {
   void on_event(const Event&) override {}
 };
 
-// The postmaster holds the file open for appending, so it is copied away and cut, as logrotate's copytruncate does.
-// Lines written between the two calls can be lost: it is a log for people.
+// The postmaster holds the file open for appending, so its end is copied away and it is cut, as logrotate's
+// copytruncate does. Lines written between the two calls can be lost: it is a log for people. A branch can make its
+// file as long as it likes, so no more than that is copied.
 void cut_log(const std::filesystem::path& file) {
-  const std::filesystem::path old = file.string() + ".1";
-  std::filesystem::copy_file(file, old, std::filesystem::copy_options::overwrite_existing);
-  std::filesystem::permissions(old, std::filesystem::perms(0600));
-  if (::truncate(file.c_str(), 0) != 0) throw system_error(errno, "cannot cut " + file.string());
+  const UniqueFd log(::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  if (!log) throw system_error(errno, "cannot open " + file.string());
+  const off_t size = ::lseek(log.get(), 0, SEEK_END);
+  std::string end(std::min(static_cast<std::uint64_t>(size), largest_log), '\0');
+  const ssize_t count = ::pread(log.get(), end.data(), end.size(), size - static_cast<off_t>(end.size()));
+  if (count < 0) throw system_error(errno, "cannot read " + file.string());
+  write_file(file.string() + ".1", std::string_view(end).substr(0, static_cast<std::size_t>(count)));
+  if (::ftruncate(log.get(), 0) != 0) throw system_error(errno, "cannot cut " + file.string());
 }
 
 }  // namespace
@@ -89,8 +98,7 @@ void Housekeeping::run() {
   changed_.wait(lock, [this] { return begun_ || stopping_; });
   if (stopping_) return;
   lock.unlock();
-  restore_instances(engine_, [this] { return is_stopping(); });
-  has_restored_ = true;
+  restore();
   lock.lock();
   while (!changed_.wait_for(lock, interval, [this] { return stopping_; })) {
     lock.unlock();
@@ -99,7 +107,24 @@ void Housekeeping::run() {
   }
 }
 
+// Whatever happens to it, the daemon goes on; what could not have its turn (a pool that is away, a lock) is tried
+// again.
+void Housekeeping::restore() {
+  try {
+    restore_pending_ = !restore_instances(engine_, [this] { return is_stopping(); });
+  } catch (...) {
+    restore_pending_ = true;
+    log::error("cannot start what should run: {}", describe_current_exception());
+  }
+  has_restored_ = true;
+}
+
 void Housekeeping::round() {
+  if (++rounds_ % rounds_between_retries == 0) {
+    if (restore_pending_) restore();
+    engine_.operations().settle();
+    engine_.sweeper().enqueue_all();
+  }
   for (const auto task : {&Housekeeping::checkpoint_sources, &Housekeeping::sync_pools,
                           &Housekeeping::delete_expired_branches, &Housekeeping::keep_logs_small}) {
     try {
@@ -118,7 +143,11 @@ void Housekeeping::checkpoint_sources() {
     bodies.swap(to_checkpoint_);
   }
   for (const Body& body : bodies) {
-    if (engine_.instances().find(body)) postgres::checkpoint(*engine_.instances().admin(body));
+    try {
+      if (engine_.instances().find(body)) postgres::checkpoint(*engine_.instances().admin(body));
+    } catch (const Error& error) {
+      log::info("no checkpoint of {}: {}", body.name(), error.message());
+    }
   }
 }
 
@@ -129,8 +158,12 @@ void Housekeeping::sync_pools() {
     pools.swap(unsynced_);
   }
   for (const auto& pool : pools) {
-    const UniqueFd directory = open_directory(pool->record.directory);
-    if (::syncfs(directory.get()) != 0) throw system_error(errno, "cannot sync " + pool->record.directory.string());
+    try {
+      const UniqueFd directory = open_directory(pool->record.directory);
+      if (::syncfs(directory.get()) != 0) throw system_error(errno, "cannot sync " + pool->record.directory.string());
+    } catch (const Error& error) {
+      log::warn("{}", error.message());
+    }
   }
 }
 
@@ -141,8 +174,17 @@ void Housekeeping::delete_expired_branches() {
     if (!branch.expires_at || *branch.expires_at > now || !engine_.catalog().children(branch.id).empty()) continue;
     const auto project = engine_.catalog().find_project(branch.project);
     if (!project) continue;
-    log::info("branch {}/{} has expired", project->name.text(), branch.name.text());
-    delete_branch(engine_, {.path = {project->name, branch.name}, .cascade = false, .if_exists = true}, nobody);
+    try {
+      const auto deleted = delete_branch(engine_,
+                                         {.path = {project->name, branch.name},
+                                          .if_exists = true,
+                                          .only_if_expired = DeleteBranch::Expiry{branch.id, now}},
+                                         nobody);
+      for (const std::string& name : deleted) log::info("branch {} has expired", name);
+    } catch (...) {
+      log::warn("cannot delete the expired branch {}/{}: {}", project->name.text(), branch.name.text(),
+                describe_current_exception());
+    }
   }
 }
 

@@ -38,6 +38,7 @@ class Housekeeping {
   void run();
   bool is_stopping();
   void round();
+  void restore();
   void checkpoint_sources();
   void sync_pools();
   void delete_expired_branches();
@@ -49,6 +50,8 @@ class Housekeeping {
   std::set<std::shared_ptr<OpenPool>> unsynced_;
   std::vector<Body> to_checkpoint_;
   std::atomic<bool> has_restored_ = false;
+  bool restore_pending_ = false;
+  int rounds_ = 0;
   bool begun_ = false;
   bool stopping_ = false;
   std::thread thread_;

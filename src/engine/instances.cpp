@@ -13,6 +13,7 @@
 #include "base/fault.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "postgres/control_file.h"
 #include "postgres/hygiene.h"
 #include "postgres/readiness.h"
 
@@ -82,6 +83,31 @@ void add_durability(postgres::SettingList& overrides, catalog::Durability durabi
   }
 }
 
+// In the instance's directory: what it was started with.
+constexpr const char* terms_file_name = "terms";
+
+std::string terms_of(const catalog::BranchRecord& branch) {
+  std::string text = fmt::format("port {}\n", branch.port);
+  for (const auto& [name, value] : branch.settings) text += fmt::format("set {}={}\n", name, value);
+  for (const std::string& allowed : branch.allowed) text += fmt::format("allow {}\n", allowed);
+  return text;
+}
+
+// Before an instance without fsync runs: from now on its files are whole only in the page cache of this boot.
+void mark_unflushed(const Body& body) {
+  write_file_durably(body.volume() / unflushed_file_name, boot_id());
+}
+
+// After a clean shutdown and a flush they are whole on disk.
+void settle_unflushed(const Body& body) {
+  const std::filesystem::path mark = body.volume() / unflushed_file_name;
+  if (!std::filesystem::exists(mark)) return;
+  const UniqueFd data = open_directory(body.data());
+  if (!postgres::read_control_file(data.get()).was_cleanly_shut_down()) return;
+  body.pool->driver->flush(body.branch.incarnation);
+  std::filesystem::remove(mark);
+}
+
 std::uint64_t size_or_zero(const std::filesystem::path& path) {
   std::error_code error;
   const auto size = std::filesystem::file_size(path, error);
@@ -99,11 +125,10 @@ Bytes shared_buffers_of(const Config& config, const catalog::ProjectRecord& proj
   return bytes;
 }
 
+// Enough to find and stop it; only a start needs the server's program, which may have been removed meanwhile.
 runtime::InstanceSpec Instances::spec(const Body& body) const {
-  const postgres::Installation installation =
-      postgres::require_installation(engine_.installations(), body.project.pg_major);
   return {.id = body.branch.incarnation,
-          .postgres = installation.program("postgres"),
+          .postgres = {},
           .data_directory = body.data(),
           .directory = engine_.paths().instance(body.branch.incarnation),
           .log_file = log_file(body),
@@ -148,13 +173,16 @@ void Instances::require_memory(const Body& body) const {
 }
 
 void Instances::start(const Body& body, const StartOptions& options) {
-  require_memory(body);
   // An instance runs on a leased volume only, so that storage which several hosts reach can be fenced.
   body.pool->driver->attach(body.branch.incarnation, body.branch.host);
   runtime::InstanceSpec instance = spec(body);
+  instance.postgres =
+      postgres::require_installation(engine_.installations(), body.project.pg_major).program("postgres");
   const postgres::InstanceConfiguration settings = configuration(body, options);
   postgres::write_instance_files(settings);
   instance.settings = postgres::command_line_settings(settings);
+  write_file(instance.directory / terms_file_name, terms_of(body.branch));
+  if (body.branch.durability == catalog::Durability::none) mark_unflushed(body);
   const std::uint64_t log_offset = size_or_zero(instance.log_file);
   close_connections(body.branch.incarnation);
   const ProcessHandle process = engine_.runtime().start(instance);
@@ -167,6 +195,12 @@ void Instances::start(const Body& body, const StartOptions& options) {
                   .log_offset = log_offset,
                   .timeout = options.timeout});
   } catch (Error& error) {
+    if (options.is_committed && error.code() == ErrorCode::timed_out) {
+      error.add_context(fmt::format("{} is still starting", body.name()));
+      error.set_hint(
+          fmt::format("it goes on with its recovery; `pgtwig branch logs {}` shows how far it is", body.name()));
+      throw;
+    }
     // Not all of it may be gone: nothing that failed to start is left running.
     engine_.runtime().stop(instance, runtime::StopMode::immediate, stop_timeout);
     error.add_context(fmt::format("PostgreSQL of {} did not start", body.name()));
@@ -178,7 +212,12 @@ void Instances::start(const Body& body, const StartOptions& options) {
 void Instances::stop(const Body& body, runtime::StopMode mode) {
   close_connections(body.branch.incarnation);
   engine_.runtime().stop(spec(body), mode, stop_timeout);
+  if (body.branch.durability == catalog::Durability::none) settle_unflushed(body);
   body.pool->driver->detach(body.branch.incarnation);
+}
+
+bool Instances::runs_as_recorded(const Body& body) const {
+  return read_file_if_exists(spec(body).directory / terms_file_name) == terms_of(body.branch);
 }
 
 std::optional<ProcessHandle> Instances::find(const Body& body) {
@@ -187,22 +226,19 @@ std::optional<ProcessHandle> Instances::find(const Body& body) {
 
 void Instances::discard(const catalog::SweepRecord& volume, const OpenPool& pool) {
   close_connections(volume.volume);
-  const auto installations = engine_.installations();
-  const auto installation = std::ranges::find_if(
-      installations, [&](const postgres::Installation& found) { return found.major == volume.pg_major; });
-  const runtime::InstanceSpec instance{
-      .id = volume.volume,
-      .postgres = installation == installations.end() ? std::filesystem::path() : installation->program("postgres"),
-      .data_directory = pool.record.directory / volume.volume.text() / "data",
-      .directory = engine_.paths().instance(volume.volume),
-      .log_file = engine_.paths().instance_log(volume.volume),
-      .settings = {},
-      .user = engine_.instance_user(),
-      .environment = {}};
+  const runtime::InstanceSpec instance{.id = volume.volume,
+                                       .postgres = {},
+                                       .data_directory = pool.record.directory / volume.volume.text() / "data",
+                                       .directory = engine_.paths().instance(volume.volume),
+                                       .log_file = engine_.paths().instance_log(volume.volume),
+                                       .settings = {},
+                                       .user = engine_.instance_user(),
+                                       .environment = {}};
   engine_.runtime().stop(instance, runtime::StopMode::immediate, stop_timeout);
   remove_tree(instance.directory);
   std::error_code ignored;
   std::filesystem::remove(instance.log_file, ignored);
+  std::filesystem::remove(instance.log_file.string() + ".1", ignored);  // see housekeeping
 }
 
 Instances::Admin::~Admin() {

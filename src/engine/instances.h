@@ -31,8 +31,14 @@ struct Body {
   std::filesystem::path data() const { return volume() / "data"; }
 };
 
+// At the root of a volume whose instance ran without fsync since it was last flushed: holds the boot in which it did.
+inline constexpr const char* unflushed_file_name = "unflushed";
+
 struct StartOptions {
   bool subscriptions_off = false;  // no logical replication workers in this start
+  // The body belongs to the catalog: when it isn't ready in time it goes on with its recovery instead of being ended,
+  // or a long one could never finish.
+  bool is_committed = false;
   std::chrono::milliseconds timeout{120'000};
 };
 
@@ -48,6 +54,9 @@ class Instances {
   // Fine when it is not running.
   void stop(const Body& body, runtime::StopMode mode = runtime::StopMode::fast);
   std::optional<ProcessHandle> find(const Body& body);
+  // Whether the running instance was started with the port, settings and allowances that its record has now. A daemon
+  // can end between a start and its commit.
+  bool runs_as_recorded(const Body& body) const;
   // Ends the instance of a volume that is going to be destroyed, and removes its directory, socket and log.
   void discard(const catalog::SweepRecord& volume, const OpenPool& pool);
 

@@ -22,7 +22,7 @@ void end_interrupted_operations(Engine& engine) {
   for (catalog::OperationRecord& record : records) {
     record.state = catalog::OperationState::failed;
     record.error_code = error_code_info(ErrorCode::internal).name;
-    record.error_message = "the daemon ended in the middle of it; nothing of it remains";
+    record.error_message = "the daemon ended in the middle of it";
     record.finished_at = engine.clock().now();
     transaction->update(record);
   }
@@ -34,32 +34,46 @@ void restore_instance(Engine& engine, const catalog::ProjectRecord& project, con
   const auto lock = engine.locks().acquire(
       {project_lock(path.project, LockMode::shared), branch_lock(path, LockMode::exclusive)}, lock_timeout);
   const auto branch = engine.catalog().find_branch(record.id);
-  if (!branch) return;
+  const auto current_project = engine.catalog().find_project(project.id);
+  if (!branch || !current_project) return;
+  if (branch->name != record.name || current_project->name != project.name) {
+    throw Error(ErrorCode::busy, "it was renamed meanwhile");
+  }
   Body body = load_body(engine, project, *branch);
   bring_manifest_up_to_date(engine, body);
-  if (!branch->wants_running) return;
   if (const auto process = engine.instances().find(body)) {
-    log::info("{} is running as process {}", body.name(), process->pid());
-    return;
+    if (branch->wants_running && engine.instances().runs_as_recorded(body)) {
+      log::info("{} is running as process {}", body.name(), process->pid());
+      return;
+    }
+    log::warn("{} runs otherwise than the catalog has it: a start was interrupted; it is stopped", body.name());
+    engine.instances().stop(body);
   }
-  refuse_if_tainted(engine, body);
-  engine.instances().start(body, {.subscriptions_off = body.branch.maybe_has_subscriptions});
+  if (!branch->wants_running) return;
+  refuse_if_tainted(body);
+  engine.instances().require_memory(body);
+  engine.instances().start(body, {.subscriptions_off = body.branch.maybe_has_subscriptions, .is_committed = true});
   log::info("{} was started again", body.name());
 }
 
 }  // namespace
 
-void restore_instances(Engine& engine, const std::function<bool()>& is_stopping) {
+bool restore_instances(Engine& engine, const std::function<bool()>& is_stopping) {
+  bool all_had_their_turn = true;
   for (const auto& project : engine.catalog().projects()) {
     for (const auto& branch : engine.catalog().branches(project.id)) {
-      if (is_stopping()) return;
+      if (is_stopping()) return true;
       try {
         restore_instance(engine, project, branch);
+      } catch (const Error& error) {
+        if (error.code() == ErrorCode::storage_failed || error.code() == ErrorCode::busy) all_had_their_turn = false;
+        log::error("{}/{}: {}", project.name.text(), branch.name.text(), error.message());
       } catch (...) {
         log::error("{}/{}: {}", project.name.text(), branch.name.text(), describe_current_exception());
       }
     }
   }
+  return all_had_their_turn;
 }
 
 void open_installation(Engine& engine) {
@@ -68,8 +82,8 @@ void open_installation(Engine& engine) {
   for (const auto& pool : engine.catalog().pools()) {
     try {
       engine.pools().open(pool);
-    } catch (const Error& error) {
-      log::error("{}", error.message());
+    } catch (...) {
+      log::error("{}", describe_current_exception());
     }
   }
   // What is swept may hold a port that a branch wants back.

@@ -9,6 +9,7 @@ class Engine;
 
 // Brings every manifest up to date and starts, one after another, the instances that should run and do not: after a
 // restart of the machine all of them. What does not start is logged and shown as failed.
-void restore_instances(Engine& engine, const std::function<bool()>& is_stopping);
+// False when some could not have their turn: their pool is away, or another operation held them.
+bool restore_instances(Engine& engine, const std::function<bool()>& is_stopping);
 
 }  // namespace pgtwig::engine

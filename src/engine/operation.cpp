@@ -140,7 +140,7 @@ catalog::OperationRecord Operation::record(catalog::OperationState state) const 
 }
 
 // Called while the failure is being handled.
-void Operation::record_failure() noexcept {
+bool Operation::record_failure() noexcept {
   try {
     try {
       throw;
@@ -158,9 +158,11 @@ void Operation::record_failure() noexcept {
       transaction->update(record(catalog::OperationState::failed));
       transaction->commit();
     }
+    return true;
   } catch (...) {
     // The disk may be full: the record stays "running" and is ended by the next daemon.
     log::error("cannot record the failure of {} {}: {}", kind_, target_, describe_current_exception());
+    return false;
   }
 }
 
@@ -199,16 +201,38 @@ void Operations::succeeded(Operation& operation) {
 }
 
 void Operations::failed(Operation& operation) {
-  operation.record_failure();
-  // Committed means the new thing exists, whatever failed after it: nothing of it may be destroyed.
-  if (operation.begun_ && !operation.committed_) engine_.sweeper().destroy_staged(operation.staged_);
+  const bool is_recorded = operation.record_failure();
+  // Committed means the new thing exists, whatever failed after it: nothing of it may be destroyed. A commit that
+  // failed may still be on disk until another one has followed it.
+  if (operation.begun_ && !operation.committed_) {
+    if (is_recorded) {
+      engine_.sweeper().destroy_staged(operation.staged_);
+    } else {
+      const std::lock_guard lock(mutex_);
+      unsettled_.emplace(operation.id_, operation.record(catalog::OperationState::failed));
+    }
+  }
   operation.publish("operation.failed", operation.error_message_, operation.total_ms());
   log::warn("{} {} failed: {}", operation.kind_, operation.target_, operation.error_message_);
 }
 
+void Operations::settle() noexcept {
+  try {
+    const std::lock_guard lock(mutex_);
+    for (auto unsettled = unsettled_.begin(); unsettled != unsettled_.end();) {
+      auto transaction = engine_.catalog().begin();
+      transaction->update(unsettled->second);
+      transaction->commit();
+      unsettled = unsettled_.erase(unsettled);
+    }
+  } catch (...) {
+    log::warn("the catalog still takes no changes: {}", describe_current_exception());
+  }
+}
+
 bool Operations::is_live(const OperationId& id) const {
   const std::lock_guard lock(mutex_);
-  return live_.contains(id);
+  return live_.contains(id) || unsettled_.contains(id);
 }
 
 std::vector<OperationView> Operations::live() const {

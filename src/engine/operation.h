@@ -29,7 +29,7 @@ class Operation {
   // For a change that is one transaction and makes nothing: its record is begun in that same transaction.
   void record_begin(catalog::Transaction& transaction);
 
-  // Runs `body` as a step that is reported and timed. Every step is a fault point, before and after.
+  // Runs `body` as a step that is reported and timed. Every step begins with a fault point.
   template <class Body>
   std::invoke_result_t<Body> step(const std::string& name, Body&& body) {
     const StepGuard guard(*this, name);
@@ -61,7 +61,8 @@ class Operation {
   void publish(const std::string& type, const std::string& text, std::int64_t ms) const;
   void fault_point(const std::string& step) const;
   catalog::OperationRecord record(catalog::OperationState state) const;
-  void record_failure() noexcept;
+  // Whether the failure is on record.
+  bool record_failure() noexcept;
   void announce_end(const std::string& type, const std::string& text) const;
 
   Engine& engine_;
@@ -108,6 +109,9 @@ class Operations {
     }
   }
 
+  // Tries again to record failures that could not be, and then lets what they staged be swept.
+  void settle() noexcept;
+
   bool is_live(const OperationId& id) const;
   std::vector<OperationView> live() const;
 
@@ -124,6 +128,9 @@ class Operations {
   Engine& engine_;
   mutable std::mutex mutex_;
   std::map<OperationId, Operation*> live_;
+  // Failures whose commit or record failed: until the catalog has taken one more commit nobody knows which of their
+  // commits is on disk.
+  std::map<OperationId, catalog::OperationRecord> unsettled_;
 };
 
 }  // namespace pgtwig::engine

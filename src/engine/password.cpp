@@ -22,14 +22,22 @@ CredentialsView reset_branch_password(Engine& engine, const BranchPath& path,
                 fmt::format("`pgtwig start {}`", body.name()));
   }
   return engine.operations().run("branch password", body.name(), listener, [&](Operation& operation) {
+    const std::string old_password = body.branch.password;
     body.branch.password = password.value_or(random_password(password_length));
     operation.begin();
     operation.step("Set password", [&] {
       postgres::set_password(*engine.instances().admin(body), postgres::owner_role, body.branch.password);
     });
-    auto transaction = engine.catalog().begin();
-    transaction->update(body.branch);
-    operation.commit(*transaction);
+    try {
+      auto transaction = engine.catalog().begin();
+      transaction->update(body.branch);
+      operation.commit(*transaction);
+    } catch (...) {
+      if (!old_password.empty()) {
+        postgres::set_password(*engine.instances().admin(body), postgres::owner_role, old_password);
+      }
+      throw;
+    }
     refresh_manifest(engine, body);
     return credentials_view(body);
   });

@@ -21,7 +21,9 @@ class OldInstance {
   ~OldInstance() {
     if (!stopped_ || replaced_) return;
     try {
-      engine_.instances().start(body_);
+      engine_.instances().stop(body_);  // its shutdown may have taken longer than we waited for it
+      engine_.instances().start(body_,
+                                {.subscriptions_off = body_.branch.maybe_has_subscriptions, .is_committed = true});
     } catch (...) {
       log::error("cannot start {} again after its reset failed: {}", body_.name(), describe_current_exception());
     }
@@ -81,6 +83,9 @@ BranchView reset_branch(Engine& engine, const ResetBranch& request, Listener& li
                              lock_timeout);
   const Body old = require_body(engine, path);
   const Body source = require_body(engine, source_path);
+  if (!request.from && source.branch.id != *old.branch.parent) {
+    throw Error(ErrorCode::busy, fmt::format("the parent of {} was renamed meanwhile", path.text()), "try again");
+  }
   engine.pools().require_room(*source.pool);
   Body fresh = old;
   fresh.branch.incarnation = IncarnationId::random();
@@ -90,6 +95,7 @@ BranchView reset_branch(Engine& engine, const ResetBranch& request, Listener& li
     fresh.branch.expires_at = engine.clock().now() + (*old.branch.expires_at - old.branch.origin.time);
   }
   const bool was_running = engine.instances().find(old).has_value();
+  if (old.branch.wants_running && !was_running) engine.instances().require_memory(fresh);
 
   return engine.operations().run("branch reset", path.text(), listener, [&](Operation& operation) {
     fork_body(engine, operation, source, fresh, request.consistency);
@@ -97,7 +103,7 @@ BranchView reset_branch(Engine& engine, const ResetBranch& request, Listener& li
     if (was_running) operation.step("Stop old instance", [&] { old_instance.stop(); });
     if (old.branch.wants_running) {
       try {
-        start_body(engine, operation, fresh);
+        start_body(engine, operation, fresh, false);
         keep_password(engine, operation, source, fresh);
       } catch (...) {
         // The port must be free before the old instance can have it back.

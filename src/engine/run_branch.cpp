@@ -44,12 +44,31 @@ bool changes_anything(const StartBranch& request, const Body& body) {
   return !request.settings.empty() || !request.allow.empty() || (request.port && *request.port != body.branch.port);
 }
 
-BranchView start_and_record(Engine& engine, Operation& operation, Body& body) {
-  start_body(engine, operation, body);
-  refresh_manifest(engine, body);
+void record(Engine& engine, const Body& body) {
   auto transaction = engine.catalog().begin();
   transaction->update(body.branch);
-  operation.commit(*transaction);
+  transaction->commit();
+  transaction.reset();
+  refresh_manifest(engine, body);
+}
+
+BranchView start_and_record(Engine& engine, Operation& operation, Body& body) {
+  try {
+    start_body(engine, operation, body, true);
+  } catch (const Error& error) {
+    // It is on its way with what was asked for.
+    if (error.code() == ErrorCode::timed_out && engine.instances().find(body)) record(engine, body);
+    throw;
+  }
+  try {
+    auto transaction = engine.catalog().begin();
+    transaction->update(body.branch);
+    operation.commit(*transaction);
+  } catch (...) {
+    engine.instances().stop(body);  // an instance never runs with what the catalog doesn't know
+    throw;
+  }
+  refresh_manifest(engine, body);
   return branch_view(engine, body, operation);
 }
 
@@ -72,9 +91,10 @@ BranchView start_branch(Engine& engine, const StartBranch& request, Listener& li
     }
     return branch_view(engine, current);
   }
-  refuse_if_tainted(engine, current);
+  refuse_if_tainted(current);
   std::optional<Ports::Reservation> port;
   Body body = with_request(engine, current, request, port);
+  engine.instances().require_memory(body);
   return engine.operations().run("branch start", body.name(), listener, [&](Operation& operation) {
     operation.begin();
     try {
@@ -93,11 +113,7 @@ BranchView stop_branch(Engine& engine, const BranchPath& path, Listener& listene
   if (!engine.instances().find(body) && !body.branch.wants_running) return branch_view(engine, body);
   return engine.operations().run("branch stop", body.name(), listener, [&](Operation& operation) {
     operation.begin();
-    operation.step("Stop instance", [&] {
-      engine.instances().stop(body);
-      // Without fsync a clean shutdown is clean only once the page cache is on disk.
-      if (body.branch.durability == catalog::Durability::none) body.pool->driver->flush(body.branch.incarnation);
-    });
+    operation.step("Stop instance", [&] { engine.instances().stop(body); });
     body.branch.wants_running = false;
     refresh_manifest(engine, body);
     auto transaction = engine.catalog().begin();
@@ -110,11 +126,12 @@ BranchView stop_branch(Engine& engine, const BranchPath& path, Listener& listene
 BranchView restart_branch(Engine& engine, const StartBranch& request, Listener& listener) {
   const auto lock = lock_branch(engine, request.path);
   const Body current = require_body(engine, request.path);
-  refuse_if_tainted(engine, current);
+  refuse_if_tainted(current);
   std::optional<Ports::Reservation> port;
   Body body = with_request(engine, current, request, port);
   return engine.operations().run("branch restart", body.name(), listener, [&](Operation& operation) {
     operation.begin();
+    const bool was_running = engine.instances().find(current).has_value();
     operation.step("Stop instance", [&] { engine.instances().stop(current); });
     try {
       return start_and_record(engine, operation, body);
@@ -122,8 +139,11 @@ BranchView restart_branch(Engine& engine, const StartBranch& request, Listener& 
       // With what was asked for it does not run: it runs again as it was.
       if (!engine.instances().find(body)) {
         refresh_manifest(engine, current);
-        if (changes_anything(request, current)) {
-          operation.step("Start as before", [&] { engine.instances().start(current); });
+        if (was_running && changes_anything(request, current)) {
+          operation.step("Start as before", [&] {
+            engine.instances().start(
+                current, {.subscriptions_off = current.branch.maybe_has_subscriptions, .is_committed = true});
+          });
         }
       }
       refuse_taken_port(error, body);

@@ -69,6 +69,12 @@ struct DeleteBranch {
   BranchPath path;
   bool cascade = false;
   bool if_exists = false;
+  // Deletes it only if it still is this branch and its time is over, as found once it is locked.
+  struct Expiry {
+    BranchId branch;
+    TimePoint now;
+  };
+  std::optional<Expiry> only_if_expired = {};
 };
 // The names of all that were deleted.
 std::vector<std::string> delete_branch(Engine&, const DeleteBranch&, Listener&);

@@ -101,6 +101,10 @@ SourceFacts read_source_facts(Connection& source) {
   return facts;
 }
 
+bool has_subscriptions(Connection& connection) {
+  return connection.value("SELECT EXISTS (SELECT FROM pg_subscription)") == "t";
+}
+
 std::vector<std::string> unlogged_tables(Connection& connection) {
   std::vector<std::string> tables;
   for (const Row& row : connection.query(unlogged_query)) tables.push_back(row.at(0).value_or(""));

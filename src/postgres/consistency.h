@@ -32,6 +32,7 @@ struct SourceFacts {
   std::uint64_t wal_since_redo() const { return current.value > redo.value ? current.value - redo.value : 0; }
 };
 SourceFacts read_source_facts(Connection& source);
+bool has_subscriptions(Connection& connection);
 // Of the connected database: "schema.table".
 std::vector<std::string> unlogged_tables(Connection& connection);
 
