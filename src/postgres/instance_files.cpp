@@ -110,22 +110,23 @@ SettingList command_line_settings(const InstanceConfiguration& configuration) {
   SettingList settings = configuration.user_settings;
   settings.insert(settings.end(), configuration.overrides.begin(), configuration.overrides.end());
   const InstanceFiles& files = configuration.files;
-  const SettingList identity = {{"data_directory", configuration.data_directory.string()},
-                                {"config_file", files.config_file().string()},
-                                {"hba_file", files.hba_file().string()},
-                                {"ident_file", files.ident_file().string()},
-                                {"external_pid_file", (files.socket_directory() / "postmaster.pid").string()},  // never the inherited one
-                                {"unix_socket_directories", files.socket_directory().string()},
-                                {"unix_socket_group", ""},
-                                {"unix_socket_permissions", "0777"},
-                                {"listen_addresses", "127.0.0.1"},
-                                {"port", std::to_string(configuration.port)},
-                                {"cluster_name", cut_cluster_name(configuration.cluster_name)},
-                                {"bonjour", "off"},
-                                {"logging_collector", "off"},
-                                {"log_destination", "stderr"},
-                                {"log_directory", "log"},
-                                {"ssl", "off"}};
+  const SettingList identity = {
+      {"data_directory", configuration.data_directory.string()},
+      {"config_file", files.config_file().string()},
+      {"hba_file", files.hba_file().string()},
+      {"ident_file", files.ident_file().string()},
+      {"external_pid_file", (files.socket_directory() / "postmaster.pid").string()},  // never the inherited one
+      {"unix_socket_directories", files.socket_directory().string()},
+      {"unix_socket_group", ""},
+      {"unix_socket_permissions", "0777"},
+      {"listen_addresses", "127.0.0.1"},
+      {"port", std::to_string(configuration.port)},
+      {"cluster_name", cut_cluster_name(configuration.cluster_name)},
+      {"bonjour", "off"},
+      {"logging_collector", "off"},
+      {"log_destination", "stderr"},
+      {"log_directory", "log"},
+      {"ssl", "off"}};
   settings.insert(settings.end(), identity.begin(), identity.end());
   constexpr int last_with_statistics_files = 14;
   if (configuration.pg_major <= last_with_statistics_files) {

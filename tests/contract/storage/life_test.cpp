@@ -21,7 +21,7 @@ TEST_P(LifeOfAVolume, BeginsEmptyOwnedByTheCallerAndClosedToOthersEyes) {
   VolumeId volume = VolumeId::random();
   driver_->create(volume);
   umask(old_mask);
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(stat(path_of(volume).c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0711u);
   EXPECT_EQ(status.st_uid, geteuid());

@@ -124,7 +124,7 @@ TreeDescription describe_tree(const fs::path& root) {
   for (const auto& entry : fs::recursive_directory_iterator(root)) paths.push_back(entry.path());
   std::sort(paths.begin(), paths.end());
   for (const fs::path& path : paths) {
-    struct stat status {};
+    struct stat status{};
     if (lstat(path.c_str(), &status) != 0) throw system_error(errno, "cannot look at " + path.string());
     if (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode)) continue;
     std::string relative = path.lexically_relative(root);

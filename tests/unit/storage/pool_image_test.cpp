@@ -36,7 +36,7 @@ ErrorCode code_of(Action action) {
 }
 
 Bytes allocated(const std::filesystem::path& file) {
-  struct stat status {};
+  struct stat status{};
   stat(file.c_str(), &status);
   return Bytes{static_cast<std::uint64_t>(status.st_blocks) * 512};
 }
@@ -72,7 +72,7 @@ INSTANTIATE_TEST_SUITE_P(FileSystems, PoolImage, ::testing::Values(ImageFileSyst
 
 TEST_P(PoolImage, IsSparsePrivateAndServedByTheDriverOfItsFileSystem) {
   make_and_mount();
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(stat(image_.c_str(), &status), 0);
   EXPECT_EQ(Bytes{static_cast<std::uint64_t>(status.st_size)}, 512_MiB);
   EXPECT_LT(allocated(image_), 96_MiB);
