@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <libpq-fe.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <utility>
@@ -17,15 +18,15 @@ namespace {
 using namespace std::chrono_literals;
 using SteadyTime = std::chrono::steady_clock::time_point;
 
-// How long a server may take to confirm that it cancelled a statement before the connection is given up.
-constexpr auto cancel_timeout = 5s;
 // How long an idle server may take to answer before it counts as dead.
 constexpr auto answer_timeout = 2s;
 
 // The session is the daemon's own, whatever the database or role was set to: names resolve to PostgreSQL's own objects
-// only, and no setting of the user's cuts a statement short. A commit waits for the disk, but for no standby.
+// only, and no setting of the user's cuts a statement short. A commit waits for the disk, but for no standby. The
+// server looks whether we are still there, so that a statement given up does not go on for ever.
 constexpr const char* session_options =
     "-c search_path=pg_catalog -c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
+    "-c client_connection_check_interval=1000 "
     "-c default_transaction_read_only=off -c synchronous_commit=local -c jit=off -c client_min_messages=error";
 
 struct ResultCloser {
@@ -37,6 +38,8 @@ using Result = std::unique_ptr<PGresult, ResultCloser>;
 bool wait_for_socket(PGconn* connection, short events, SteadyTime deadline) {
   while (true) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    // Also for a server that goes on sending without ever coming to an end.
+    if (left.count() < 0) return false;
     pollfd socket{.fd = ::PQsocket(connection), .events = events, .revents = 0};
     const int ready = ::poll(&socket, 1, static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 3'600'000)));
     if (ready > 0) return true;
@@ -76,21 +79,27 @@ ConnectFailure connect_failure(PGconn* connection) {
   return {.sqlstate = text.substr(code, 5), .message = trimmed(text.substr(code + 7))};
 }
 
+// Whether another process than the expected one listens on the socket; libpq itself looks at its user.
+std::optional<ConnectFailure> wrong_server(PGconn* connection, const ConnectOptions& options) {
+  if (!options.server_pid) return std::nullopt;
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(::PQsocket(connection), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
+    throw system_error(errno, "cannot examine who answers as PostgreSQL");
+  }
+  if (peer.pid == *options.server_pid) return std::nullopt;
+  return ConnectFailure{
+      .sqlstate = {},
+      .message = fmt::format("process {} answers on the private socket in {}, not PostgreSQL's process {}", peer.pid,
+                             options.socket_directory.string(), *options.server_pid)};
+}
+
 // Takes the results left over, so that the connection can be used again.
 void drain(PGconn* connection, SteadyTime deadline) {
   while (wait_for_results(connection, deadline)) {
     const Result result(::PQgetResult(connection));
     if (!result || ::PQstatus(connection) != CONNECTION_OK) return;
   }
-}
-
-void cancel(PGconn* connection) {
-  if (PGcancel* request = ::PQgetCancel(connection)) {
-    char ignored[256];
-    ::PQcancel(request, ignored, sizeof ignored);
-    ::PQfreeCancel(request);
-  }
-  drain(connection, std::chrono::steady_clock::now() + cancel_timeout);
 }
 
 Error statement_error(PGconn* connection, const PGresult* result) {
@@ -134,6 +143,15 @@ Connection& Connection::operator=(Connection&&) noexcept = default;
 Connection::~Connection() = default;
 
 std::expected<Connection, ConnectFailure> Connection::try_open(const ConnectOptions& options) {
+  auto connection = try_open_database(options, options.database);
+  constexpr std::string_view no_such_database = "3D000";
+  const bool is_dropped = !connection && connection.error().sqlstate == no_such_database;
+  if (!is_dropped || options.database != ConnectOptions{}.database) return connection;
+  return try_open_database(options, "template1");
+}
+
+std::expected<Connection, ConnectFailure> Connection::try_open_database(const ConnectOptions& options,
+                                                                        const std::string& database) {
   const std::string host = options.socket_directory.string();
   const std::string port = std::to_string(options.port);
   // Each is given, so that no PG* variable and no password file of the daemon's user has a say.
@@ -148,10 +166,11 @@ std::expected<Connection, ConnectFailure> Connection::try_open(const ConnectOpti
                                "passfile",
                                "client_encoding",
                                "target_session_attrs",
+                               "requirepeer",
                                nullptr};
   const char* const values[] = {host.c_str(),
                                 port.c_str(),
-                                options.database.c_str(),
+                                database.c_str(),
                                 options.user.c_str(),
                                 session_options,
                                 "pgtwig",
@@ -160,13 +179,15 @@ std::expected<Connection, ConnectFailure> Connection::try_open(const ConnectOpti
                                 "/dev/null/none",
                                 "UTF8",
                                 "any",
+                                options.server_user.c_str(),
                                 nullptr};
   const SteadyTime deadline = std::chrono::steady_clock::now() + options.timeout;
   Connection connection(::PQconnectStartParams(names, values, 0), options.statement_timeout);
   PGconn* const raw = connection.connection_.get();
   if (raw == nullptr) throw std::bad_alloc();
   ::PQsetErrorVerbosity(raw, PQERRORS_VERBOSE);
-  ::PQsetNoticeProcessor(raw, [](void*, const char*) {}, nullptr);
+  ::PQsetNoticeProcessor(
+      raw, [](void*, const char*) {}, nullptr);
   PostgresPollingStatusType status = ::PQstatus(raw) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
   while (status != PGRES_POLLING_OK) {
     if (status == PGRES_POLLING_FAILED) return std::unexpected(connect_failure(raw));
@@ -178,6 +199,7 @@ std::expected<Connection, ConnectFailure> Connection::try_open(const ConnectOpti
     }
     status = ::PQconnectPoll(raw);
   }
+  if (auto failure = wrong_server(raw, options)) return std::unexpected(std::move(*failure));
   ::PQsetnonblocking(raw, 1);
   return connection;
 }
@@ -201,7 +223,8 @@ std::vector<Row> Connection::query(const std::string& sql, const std::vector<std
     throw statement_error(raw, nullptr);
   }
   if (!wait_for_results(raw, std::chrono::steady_clock::now() + statement_timeout_)) {
-    cancel(raw);
+    // No request to cancel: libpq would wait for the answer to it without a limit.
+    connection_.reset();
     throw Error(ErrorCode::timed_out,
                 fmt::format("PostgreSQL did not finish a statement within {} ms", statement_timeout_.count()));
   }
@@ -244,6 +267,11 @@ int Connection::server_version() const {
 
 int Connection::backend_pid() const {
   return ::PQbackendPID(connection_.get());
+}
+
+std::string Connection::database() const {
+  const char* const name = ::PQdb(connection_.get());
+  return name == nullptr ? "" : name;
 }
 
 std::string Connection::scram_verifier(const std::string& role, const std::string& password) {

@@ -1,6 +1,8 @@
 // A connection to one instance: libpq behind RAII. Results are text; absence is nullopt.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <expected>
@@ -24,6 +26,9 @@ struct ConnectOptions {
   std::string user = admin_role;
   std::chrono::milliseconds timeout{10'000};             // for connecting
   std::chrono::milliseconds statement_timeout{600'000};  // for each statement; a CHECKPOINT can be long
+  // Who must answer. The socket lies where PostgreSQL's user can put another, or a link to another branch's.
+  std::string server_user{};          // the name of the system user; empty: anybody
+  std::optional<pid_t> server_pid{};  // the postmaster; nullopt: any process
 };
 
 // Why a server did not let us in.
@@ -37,7 +42,8 @@ using Row = std::vector<std::optional<std::string>>;
 
 class Connection {
  public:
-  // Throws Error postgres_failed with the server's words, timed_out.
+  // Throws Error postgres_failed with the server's words, timed_out. Where the default database was dropped, template1
+  // is opened: database() tells. Such a connection must not be kept, as it stands in the way of CREATE DATABASE.
   static Connection open(const ConnectOptions& options);
   // The same for callers who try again.
   static std::expected<Connection, ConnectFailure> try_open(const ConnectOptions& options);
@@ -46,7 +52,8 @@ class Connection {
   ~Connection();
 
   // One statement with parameters $1, $2, ... Throws Error postgres_failed with the server's words and SQLSTATE,
-  // no_space when its disk is full, timed_out when the statement timeout is over (the statement is cancelled).
+  // no_space when its disk is full, timed_out when the statement timeout is over: the connection is closed, and the
+  // server ends the statement when it notices.
   std::vector<Row> query(const std::string& sql, const std::vector<std::string>& parameters = {});
   // The first column of the first row; throws when there is none.
   std::string value(const std::string& sql, const std::vector<std::string>& parameters = {});
@@ -57,9 +64,12 @@ class Connection {
   // statistics.
   std::string scram_verifier(const std::string& role, const std::string& password);
   int backend_pid() const;
+  std::string database() const;
 
  private:
   Connection(pg_conn* connection, std::chrono::milliseconds statement_timeout);
+  static std::expected<Connection, ConnectFailure> try_open_database(const ConnectOptions& options,
+                                                                     const std::string& database);
   struct Closer {
     void operator()(pg_conn* connection) const;
   };

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <cstdlib>
 
@@ -55,13 +56,16 @@ TEST_F(ConnectionTo, AServerCarriesItsWordsAndSqlstateAndGoesOn) {
   EXPECT_EQ(connection.value("SELECT 1"), "1");
 }
 
-TEST_F(ConnectionTo, AServerCancelsAStatementThatTakesTooLong) {
-  instance.start();
+TEST_F(ConnectionTo, AServerThatTakesTooLongIsClosedAndEndsTheStatement) {
+  Connection other = instance.start();
   ConnectOptions limited = options();
   limited.statement_timeout = 100ms;
   Connection connection = Connection::open(limited);
   EXPECT_EQ(failure([&] { connection.query("SELECT pg_sleep(60)"); }).code(), ErrorCode::timed_out);
-  EXPECT_EQ(connection.value("SELECT 1"), "1") << "the connection can still be used";
+  EXPECT_FALSE(connection.is_usable());
+  EXPECT_EQ(failure([&] { connection.query("SELECT 1"); }).code(), ErrorCode::postgres_failed);
+  EXPECT_TRUE(pgtwig::testing::wait_until(
+      [&] { return other.value("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'") == "0"; }));
 }
 
 TEST_F(ConnectionTo, AServerThatHangsRunsOutOfTime) {
@@ -90,6 +94,33 @@ TEST_F(ConnectionTo, ADatabaseThatIsMissingGivesItsSqlstate) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().sqlstate, "3D000");
   EXPECT_EQ(refused.error().message, "database \"missing\" does not exist");
+}
+
+TEST_F(ConnectionTo, AClusterWithoutItsDefaultDatabaseIsByTemplate1) {
+  {
+    Connection connection = instance.start();
+    EXPECT_EQ(connection.database(), "postgres");
+  }
+  ConnectOptions elsewhere = options();
+  elsewhere.database = "template1";
+  Connection::open(elsewhere).query("DROP DATABASE postgres WITH (FORCE)");
+  EXPECT_EQ(Connection::open(options()).database(), "template1");
+}
+
+TEST_F(ConnectionTo, AServerOfAnotherUserOrProcessIsRefused) {
+  const ProcessHandle postmaster = instance.launch();
+  instance.wait(postmaster);
+  ConnectOptions exact = options();
+  exact.server_user = instance.spec().user.name;
+  exact.server_pid = postmaster.pid();
+  EXPECT_EQ(Connection::open(exact).value("SELECT 1"), "1");
+
+  ConnectOptions another_user = exact;
+  another_user.server_user = "no-such-user";
+  EXPECT_THAT(failure([&] { Connection::open(another_user); }).message(), HasSubstr("requirepeer"));
+  ConnectOptions another_process = exact;
+  another_process.server_pid = ::getpid();
+  EXPECT_THAT(failure([&] { Connection::open(another_process); }).message(), HasSubstr("not PostgreSQL's process"));
 }
 
 TEST_F(ConnectionTo, ADeadBackendIsNoticed) {
