@@ -29,6 +29,8 @@ using Clock = std::chrono::steady_clock;
 // How long a killed child may take to be gone; one that hangs in the kernel may never be.
 constexpr std::chrono::milliseconds kill_patience{5'000};
 // How much of what a failed program said goes into the error.
+// How much is taken from a pipe at once, in buffers of 64 KiB: the most that a pipe of an ordinary user holds.
+constexpr int parts_of_drain = 16;
 constexpr std::size_t reason_lines = 4;
 constexpr std::size_t reason_bytes = 600;
 
@@ -137,13 +139,24 @@ UniqueFd make_input(const Command& command) {
   return above_standard(std::move(memory));
 }
 
-std::map<std::string, std::string> child_environment(const Command& command, const PasswdEntry* user) {
+// Another user gets nothing of ours: variables of the daemon's can hold secrets, and what programs find by them.
+std::map<std::string, std::string> clean_environment() {
+  return {{"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, {"LANG", "C"}};
+}
+
+std::map<std::string, std::string> own_environment() {
   std::map<std::string, std::string> variables;
   for (char** entry = environ; *entry; ++entry) {
     const std::string_view text = *entry;
     const std::size_t equals = text.find('=');
     if (equals != text.npos) variables.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
+  return variables;
+}
+
+std::map<std::string, std::string> child_environment(const Command& command, const PasswdEntry* user) {
+  const bool is_another = user && user->uid != geteuid();
+  std::map<std::string, std::string> variables = is_another ? clean_environment() : own_environment();
   if (user) {
     variables["HOME"] = user->home;
     variables["USER"] = variables["LOGNAME"] = user->name;
@@ -209,7 +222,7 @@ Plan make_plan(const Command& command) {
 // glibc's wrappers would look for other threads to change as well.
 [[noreturn]] void become_program(const Plan& plan, pid_t parent) {
   for (int signal_number = 1; signal_number < NSIG; ++signal_number) signal(signal_number, SIG_DFL);
-  setpgid(0, 0);
+  setsid();  // a group to be killed by, and no terminal of ours to push characters into
   dup2(plan.input.get(), 0);
   dup2(plan.output.get(), 1);
   dup2(plan.error_output.get(), 2);
@@ -273,10 +286,10 @@ class Collector {
   }
   // poll() ignores -1, which this is after the end.
   int fd() const { return fd_.get(); }
-  // Takes all that is there now.
+  // Takes what is there now, and not what a writer adds without end.
   void drain() {
     std::array<char, 65536> buffer;
-    while (fd_) {
+    for (int part = 0; fd_ && part < parts_of_drain; ++part) {
       const ssize_t got = read(fd_.get(), buffer.data(), buffer.size());
       if (got < 0 && errno == EINTR) continue;
       if (got < 0 && errno == EAGAIN) return;
@@ -341,8 +354,26 @@ class Child {
   bool reaped_ = false;
 };
 
-void collect_until_end(const Child& child, Collector& output, Collector& error_output, const Command& command) {
-  const auto deadline = Clock::now() + command.timeout;
+Error timeout_error(const Command& command) {
+  return {ErrorCode::timed_out, fmt::format("{} did not end within {} s and was killed", command.argv[0],
+                                            std::chrono::duration<double>(command.timeout).count())};
+}
+
+// What kept the child from executing the program; nullopt when nothing did.
+std::optional<StartFailure> wait_for_start(int report, const Command& command, Clock::time_point deadline) {
+  pollfd reported{report, POLLIN, 0};
+  int ready = 0;
+  while ((ready = poll(&reported, 1, to_poll_timeout(deadline))) < 0 && errno == EINTR) {
+  }
+  if (ready < 0) throw system_error(errno, "cannot wait for a process");
+  if (ready == 0) throw timeout_error(command);
+  StartFailure failure{};
+  const ssize_t got = read(report, &failure, sizeof failure);
+  return got == static_cast<ssize_t>(sizeof failure) ? std::optional(failure) : std::nullopt;
+}
+
+void collect_until_end(const Child& child, Collector& output, Collector& error_output, const Command& command,
+                       Clock::time_point deadline) {
   while (true) {
     std::array<pollfd, 3> waiting = {
         {{child.pidfd(), POLLIN, 0}, {output.fd(), POLLIN, 0}, {error_output.fd(), POLLIN, 0}}};
@@ -353,10 +384,7 @@ void collect_until_end(const Child& child, Collector& output, Collector& error_o
     output.drain();
     error_output.drain();
     if (ended) return;
-    if (Clock::now() >= deadline) {
-      throw Error(ErrorCode::timed_out, fmt::format("{} did not end within {} s and was killed", command.argv[0],
-                                                    std::chrono::duration<double>(command.timeout).count()));
-    }
+    if (Clock::now() >= deadline) throw timeout_error(command);
   }
 }
 
@@ -397,22 +425,20 @@ CommandResult run_command(const Command& command) {
   plan.error_output = std::move(error_output.write_end);
   plan.report = std::move(report.write_end);
 
+  const auto deadline = Clock::now() + command.timeout;
   Child child(fork_program(plan));
   plan.input.reset();
   plan.output.reset();
   plan.error_output.reset();
   plan.report.reset();
 
-  StartFailure failure{};
-  ssize_t reported = 0;
-  while ((reported = read(report.read_end.get(), &failure, sizeof failure)) < 0 && errno == EINTR) {
-  }
-  if (reported == static_cast<ssize_t>(sizeof failure)) throw start_error(failure, command);
+  if (const auto failure = wait_for_start(report.read_end.get(), command, deadline))
+    throw start_error(*failure, command);
 
   CommandResult result;
   Collector output_collector(std::move(output.read_end), result.output, command.output_limit);
   Collector error_collector(std::move(error_output.read_end), result.error_output, command.output_limit);
-  collect_until_end(child, output_collector, error_collector, command);
+  collect_until_end(child, output_collector, error_collector, command, deadline);
   result.exit_status = child.wait();
   return result;
 }

@@ -27,7 +27,8 @@ struct OsUser {
 struct Command {
   std::vector<std::string> argv;  // argv[0] is found on PATH
   std::optional<OsUser> user{};   // dropped to, with its supplementary groups; needs root when it is not the caller
-  std::map<std::string, std::string> environment{};  // added to, or replacing, the inherited one
+  std::map<std::string, std::string> environment{};  // added to, or replacing, the inherited one; for another
+                                                     // user nothing is inherited but a plain PATH, and LANG=C
   std::string input{};                               // what it reads on stdin
   int input_fd = -1;                                 // or this descriptor as its stdin
   std::chrono::milliseconds timeout{60'000};         // then it is killed, and Error timed_out is thrown

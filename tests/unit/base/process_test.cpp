@@ -148,6 +148,33 @@ TEST(RunCommand, AddsToTheEnvironmentAndReplacesInIt) {
   EXPECT_THAT(output, Not(HasSubstr("PGTWIG_TEST_REPLACED=old")));
 }
 
+TEST(RunCommand, GivesAnotherUserNothingOfTheCallersEnvironmentAndSession) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  setenv("PGTWIG_TEST_INHERITED", "inherited", 1);
+  Command command{.argv = {"env"}};
+  command.user = OsUser::find("nobody");
+  command.environment = {{"PGTWIG_TEST_ADDED", "added"}};
+  const std::string output = run_command(command).output;
+  EXPECT_THAT(output, Not(HasSubstr("PGTWIG_TEST_INHERITED")));
+  EXPECT_THAT(output, HasSubstr("PGTWIG_TEST_ADDED=added\n"));
+  EXPECT_THAT(output, HasSubstr("LANG=C\n"));
+  EXPECT_THAT(output, HasSubstr("PATH=/"));
+  // Fields 5 and 6 of stat: the group and the session, led by the program itself.
+  EXPECT_EQ(run_command(shell("read -r pid name state parent group session rest < /proc/self/stat; "
+                              "test $session = $$ && test $group = $$"))
+                .exit_status,
+            0);
+}
+
+TEST(RunCommand, StopsAProgramThatNeverEndsItsOutput) {
+  Command command{.argv = {"yes"}};
+  command.timeout = 300ms;
+  command.output_limit = 1000;
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_THROW(run_command(command), Error);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 20s);
+}
+
 TEST(RunCommand, BecomesAnotherUserForGood) {
   if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
   const auto nobody = OsUser::find("nobody");
