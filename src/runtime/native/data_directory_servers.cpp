@@ -25,6 +25,8 @@ constexpr auto orphan_grace = 1s;
 // How long a process may look like a postmaster before it is taken for one: a child just forked has the postmaster's
 // title until it sets its own.
 constexpr auto title_grace = 250ms;
+// How long killed processes may take to be gone; one that hangs in the kernel may never be.
+constexpr auto kill_patience = 5s;
 constexpr auto pause_between_looks = 2ms;
 
 std::vector<pid_t> all_processes() {
@@ -68,6 +70,19 @@ std::vector<ServerProcess> find_servers_in(const std::filesystem::path& data_dir
     servers.push_back({.handle = std::move(*handle), .is_child = has_title_of_child(pid)});
   }
   return servers;
+}
+
+void kill_servers_in(const std::filesystem::path& data_directory, uid_t user) {
+  const auto deadline = std::chrono::steady_clock::now() + kill_patience;
+  // Again and again, as one that is killed may have forked another.
+  while (std::chrono::steady_clock::now() < deadline) {
+    const std::vector<ServerProcess> servers = find_servers_in(data_directory);
+    if (servers.empty()) return;
+    for (const ServerProcess& server : servers) {
+      if (process_user(server.handle.pid()) == user) server.handle.send_signal(SIGKILL);
+    }
+    std::this_thread::sleep_for(pause_between_looks);
+  }
 }
 
 void end_orphans_in(const std::filesystem::path& data_directory, uid_t user,

@@ -26,6 +26,10 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 
 // How long a start waits for what a killed postmaster of the same directory left running.
 constexpr auto orphan_timeout = 10s;
+// How long a server may take over an immediate stop, in which it has nothing to write, before it is killed.
+constexpr auto immediate_stop_patience = 10s;
+// How long killed processes may take to be gone; one that hangs in the kernel may never be.
+constexpr auto kill_patience = 5s;
 // How long a process that another daemon just let go may take to become PostgreSQL.
 constexpr auto execution_timeout = 2s;
 
@@ -80,6 +84,21 @@ void remove_stale_lock_files(const InstanceSpec& spec) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with(".s.PGSQL.")) ::unlinkat(socket_directory.get(), name.c_str(), 0);
   }
+}
+
+bool end_by_request(const ProcessHandle& postmaster, SteadyTime deadline) {
+  postmaster.send_signal(SIGINT);
+  return postmaster.wait_for_end(time_left(deadline));
+}
+
+// One that is stopped, or that its superuser's code keeps busy, does not heed the request.
+bool end_at_once(const ProcessHandle& postmaster, SteadyTime deadline) {
+  postmaster.send_signal(SIGQUIT);
+  if (postmaster.wait_for_end(std::min<std::chrono::milliseconds>(time_left(deadline), immediate_stop_patience))) {
+    return true;
+  }
+  postmaster.send_signal(SIGKILL);
+  return postmaster.wait_for_end(kill_patience);
 }
 
 class NativeRuntime final : public InstanceRuntime {
@@ -161,13 +180,15 @@ std::optional<ProcessHandle> NativeRuntime::find(const InstanceSpec& spec) {
 void NativeRuntime::stop(const InstanceSpec& spec, StopMode mode, std::chrono::milliseconds timeout) {
   const SteadyTime deadline = std::chrono::steady_clock::now() + timeout;
   if (const auto postmaster = find(spec)) {
-    postmaster->send_signal(mode == StopMode::fast ? SIGINT : SIGQUIT);
-    if (!postmaster->wait_for_end(time_left(deadline))) {
+    const bool ended =
+        mode == StopMode::fast ? end_by_request(*postmaster, deadline) : end_at_once(*postmaster, deadline);
+    if (!ended) {
       throw Error(ErrorCode::timed_out,
                   fmt::format("PostgreSQL (process {}) is still stopping after {} s", postmaster->pid(),
                               std::chrono::duration_cast<std::chrono::seconds>(timeout).count()));
     }
     reap_children();
+    if (mode == StopMode::immediate) kill_servers_in(spec.data_directory, spec.user.uid);
   }
   // A postmaster that was killed, now or before, has not waited for its children.
   end_orphans_in(spec.data_directory, spec.user.uid, deadline);

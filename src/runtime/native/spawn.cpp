@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -14,10 +15,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
+
+#include "base/log.h"
 
 namespace pgtwig::runtime {
 namespace {
+
+using namespace std::chrono_literals;
+
+// How long a child may take to become the server; a program on a disk that does not answer never does.
+constexpr auto execution_timeout = 10s;
+// How long a killed child may take to be gone; one that hangs in the kernel may never be.
+constexpr auto kill_patience = 5s;
 
 // What the child was doing when it failed, and errno: the message that it sends over the channel.
 enum class Step : int { change_user, move_descriptors, set_limits, enter_directory, execute };
@@ -74,7 +86,7 @@ void change_user_in_child(const ChildPlan& plan) {
 }
 
 void reset_signals_in_child() {
-  struct sigaction standard{};
+  struct sigaction standard {};
   standard.sa_handler = SIG_DFL;
   for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &standard, nullptr);
   sigset_t none;
@@ -162,6 +174,19 @@ std::array<UniqueFd, 2> make_channel() {
   return {above_standard_streams(std::move(first)), above_standard_streams(std::move(second))};
 }
 
+// Whether the other end said something or closed before the time is over.
+bool wait_for_message(int channel) {
+  const auto deadline = std::chrono::steady_clock::now() + execution_timeout;
+  pollfd waiting{.fd = channel, .events = POLLIN, .revents = 0};
+  while (true) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const int ready = ::poll(&waiting, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+    if (ready > 0) return true;
+    if (ready < 0 && errno != EINTR) throw system_error(errno, "cannot wait for a process to become PostgreSQL");
+    if (ready == 0) return false;
+  }
+}
+
 rlimit highest_open_files() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) throw system_error(errno, "cannot read the limit of open files");
@@ -206,9 +231,21 @@ WaitingChild::WaitingChild(const SpawnOptions& options) : executable_(options.ex
   channel_ = std::move(parent_end);
 }
 
+// Killed rather than left to notice: other processes of its user can stop it at any moment.
 WaitingChild::~WaitingChild() {
   if (gone_) return;
   channel_.reset();
+  ::kill(pid_, SIGKILL);
+  try {
+    const auto handle = ProcessHandle::open(pid_);
+    if (handle && !handle->wait_for_end(kill_patience)) {
+      log::warn("process {}, killed before it became a server, does not end", pid_);
+      return;
+    }
+  } catch (const Error& error) {
+    log::warn("cannot watch process {} end: {}", pid_, error.message());
+    return;
+  }
   while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
@@ -219,10 +256,12 @@ ProcessHandle WaitingChild::go() {
   // A child that has failed already has closed its end; its message is what counts.
   [[maybe_unused]] const auto sent = ::send(channel_.get(), "g", 1, MSG_NOSIGNAL);
   Failure failure{};
-  ssize_t received = 0;
-  do {
-    received = ::recv(channel_.get(), &failure, sizeof failure, MSG_WAITALL);
-  } while (received < 0 && errno == EINTR);
+  if (!wait_for_message(channel_.get())) {
+    throw Error(ErrorCode::timed_out, fmt::format("{} was not executed within {} s", executable_.string(),
+                                                  std::chrono::seconds(execution_timeout).count()));
+  }
+  // The message comes as a whole or, when the channel was closed by a successful exec, not at all.
+  const ssize_t received = ::recv(channel_.get(), &failure, sizeof failure, MSG_DONTWAIT);
   if (received == sizeof failure) {
     Error error = system_error(failure.error_number, fmt::format("cannot {}", step_text(failure.step)));
     throw Error(ErrorCode::postgres_failed,

@@ -32,8 +32,8 @@ class WaitingChild {
   ~WaitingChild();
 
   pid_t pid() const { return pid_; }
-  // Lets it execute, and returns when it has. Throws Error postgres_failed when something on the way failed; the child
-  // then has ended.
+  // Lets it execute, and returns when it has. Throws Error postgres_failed when something on the way failed, timed_out;
+  // the child then ends with this object.
   ProcessHandle go();
 
  private:

@@ -159,7 +159,7 @@ TEST_F(NativeRuntime, AppendsToALogThatOnlyTheDaemonCanRead) {
   start_ready();
   EXPECT_TRUE(wait_until([&] { return log().find("ready to accept connections") != std::string::npos; }));
   EXPECT_TRUE(log().starts_with("before\n"));
-  struct stat status{};
+  struct stat status {};
   ASSERT_EQ(::stat(spec_->log_file.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0600u);
   EXPECT_EQ(status.st_uid, ::geteuid());
@@ -255,6 +255,16 @@ TEST_F(NativeRuntime, LeavesNoProcessAfterAnImmediateStop) {
   runtime_->stop(*spec_, StopMode::immediate, stop_timeout);
   EXPECT_TRUE(find_servers_in(spec_->data_directory).empty());
   EXPECT_THAT(log(), HasSubstr("received immediate shutdown request"));
+}
+
+TEST_F(NativeRuntime, KillsAServerThatDoesNotHeedAnImmediateStopWithItsChildren) {
+  const ProcessHandle postmaster = start_ready();
+  std::jthread session = start_busy_session();
+  postmaster.send_signal(SIGSTOP);
+  runtime_->stop(*spec_, StopMode::immediate, 300ms);
+  EXPECT_FALSE(postmaster.is_running());
+  EXPECT_TRUE(find_servers_in(spec_->data_directory).empty());
+  EXPECT_FALSE(std::filesystem::exists(spec_->directory / "pid"));
 }
 
 TEST_F(NativeRuntime, SaysThatAServerIsStillStopping) {
