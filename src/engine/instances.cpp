@@ -23,6 +23,7 @@ namespace {
 // Connections kept open to instances that are not in use: each is one backend process there.
 constexpr std::size_t idle_connections_kept = 16;
 constexpr std::chrono::seconds idle_connection_lifetime{60};
+constexpr const char* default_database = "postgres";
 constexpr std::chrono::milliseconds stop_timeout{120'000};
 // What a postmaster and its auxiliary processes take beside shared_buffers (measured: about 11 MB with 16 MB buffers).
 constexpr Bytes instance_overhead = 16_MiB;
@@ -188,12 +189,15 @@ void Instances::start(const Body& body, const StartOptions& options) {
   const ProcessHandle process = engine_.runtime().start(instance);
   fault::point("instance.started");
   try {
-    postgres::Connection connection = postgres::wait_until_ready(
-        process, {.connect = {.socket_directory = settings.files.socket_directory(), .port = body.branch.port},
-                  .data_directory = body.data(),
-                  .log_file = instance.log_file,
-                  .log_offset = log_offset,
-                  .timeout = options.timeout});
+    postgres::Connection connection =
+        postgres::wait_until_ready(process, {.connect = {.socket_directory = settings.files.socket_directory(),
+                                                         .port = body.branch.port,
+                                                         .server_user = instance.user.name,
+                                                         .server_pid = process.pid()},
+                                             .data_directory = body.data(),
+                                             .log_file = instance.log_file,
+                                             .log_offset = log_offset,
+                                             .timeout = options.timeout});
   } catch (Error& error) {
     if (options.is_committed && error.code() == ErrorCode::timed_out) {
       error.add_context(fmt::format("{} is still starting", body.name()));
@@ -242,7 +246,8 @@ void Instances::discard(const catalog::SweepRecord& volume, const OpenPool& pool
 }
 
 Instances::Admin::~Admin() {
-  if (!connection_ || !connection_->is_usable()) return;
+  // One to template1, opened where the database postgres was dropped, would stand in the way of CREATE DATABASE.
+  if (!connection_ || !connection_->is_usable() || connection_->database() != default_database) return;
   std::list<Idle> surplus;  // closed after the mutex is free
   const std::lock_guard lock(instances_->mutex_);
   instances_->idle_.push_front({id_, std::move(*connection_), std::chrono::steady_clock::now()});
@@ -263,13 +268,21 @@ Instances::Admin Instances::admin(const Body& body) {
     }
     if (connection->is_usable()) return {*this, body.branch.incarnation, std::move(*connection)};
   }
-  return {*this, body.branch.incarnation, connect(body, "postgres")};
+  return {*this, body.branch.incarnation, connect(body, default_database)};
 }
 
 postgres::Connection Instances::connect(const Body& body, const std::string& database) {
   const postgres::InstanceFiles files{.directory = engine_.paths().instance(body.branch.incarnation)};
-  return postgres::Connection::open(
-      {.socket_directory = files.socket_directory(), .port = body.branch.port, .database = database});
+  const auto process = find(body);
+  if (!process) {
+    throw Error(ErrorCode::conflict, fmt::format("{} is not running", body.name()),
+                fmt::format("`pgtwig start {}`", body.name()));
+  }
+  return postgres::Connection::open({.socket_directory = files.socket_directory(),
+                                     .port = body.branch.port,
+                                     .database = database,
+                                     .server_user = engine_.instance_user().name,
+                                     .server_pid = process->pid()});
 }
 
 void Instances::close_connections(const IncarnationId& id) {
