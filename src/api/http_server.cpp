@@ -14,6 +14,7 @@
 #include <condition_variable>
 #include <list>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "api/http.h"
@@ -189,12 +190,17 @@ struct HttpServer::Impl {
     if (is_stopping) return;
     Connection& connection = connections.emplace_back();
     connection.fd = std::move(fd);
-    connection.thread = std::thread([this, &connection] {
-      serve(connection);
-      std::lock_guard guard(mutex);
-      connection.is_finished = true;
-      changed.notify_all();
-    });
+    try {
+      connection.thread = std::thread([this, &connection] {
+        serve(connection);
+        std::lock_guard guard(mutex);
+        connection.is_finished = true;
+        changed.notify_all();
+      });
+    } catch (const std::system_error& failure) {
+      log::error("cannot serve a connection: {}", failure.what());
+      connections.pop_back();
+    }
   }
 
   // Joins and forgets the finished; `mutex` is held.

@@ -24,6 +24,10 @@ struct Paths {
   std::filesystem::path instance(const IncarnationId& id) const { return instances() / id.brief(); }
   std::filesystem::path instance_log(const IncarnationId& id) const { return state / "log" / (id.brief() + ".log"); }
   std::filesystem::path daemon_lock() const { return run / "daemon.lock"; }
+  // A second one: installations with run directories of their own may share this one by mistake.
+  std::filesystem::path state_lock() const { return state / "state.lock"; }
+  // What is known without the catalog: the installation's id and its pools elsewhere, a line each.
+  std::filesystem::path installation_file() const { return state / "installation"; }
   std::filesystem::path start_lock() const { return run / "start.lock"; }
   std::filesystem::path pid_file() const { return run / "daemon.pid"; }
 };

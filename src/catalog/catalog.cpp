@@ -75,12 +75,6 @@ class SqliteCatalog final : public Catalog {
                "FROM operations ORDER BY sequence DESC LIMIT ?",
                limit);
   }
-  std::optional<OperationRecord> find_operation(const OperationId& id) override {
-    return one(read_operation,
-               "SELECT id, kind, target, state, steps, error_code, error_message, started_at, finished_at "
-               "FROM operations WHERE id = ?",
-               id);
-  }
 
   std::unique_ptr<Transaction> begin() override { return begin_transaction(writer_, writer_mutex_); }
 

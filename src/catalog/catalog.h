@@ -2,7 +2,8 @@
 //
 // Every volume that is made is first written to the sweep list; the transaction that makes it part of the world takes
 // it off again, and puts on what it replaces. So whatever is on the list and not in the hands of a living operation may
-// be destroyed, and nothing else ever is: not even a volume of ours that an older, restored catalog has not heard of.
+// be destroyed, and nothing else ever is: not even a volume of ours that an older, restored catalog has not heard of,
+// or knows as staged only.
 #pragma once
 
 #include <filesystem>
@@ -79,6 +80,7 @@ struct SweepRecord {
   PoolId pool;
   int pg_major;
   OperationId operation;
+  bool staged = false;  // made by the operation; false: replaced or deleted by it
 };
 
 enum class OperationState { running, done, failed };
@@ -108,7 +110,6 @@ class Transaction {
   virtual ~Transaction() = default;
 
   virtual void insert(const PoolRecord& pool) = 0;
-  virtual void remove_pool(const PoolId& pool) = 0;
 
   virtual void insert(const ProjectRecord& project) = 0;
   virtual void update(const ProjectRecord& project) = 0;
@@ -155,7 +156,6 @@ class Catalog {
 
   virtual std::vector<SweepRecord> sweep_list() = 0;
   virtual std::vector<OperationRecord> operations(int limit) = 0;  // newest first
-  virtual std::optional<OperationRecord> find_operation(const OperationId& id) = 0;
 
   virtual std::unique_ptr<Transaction> begin() = 0;
 };

@@ -141,6 +141,7 @@ std::string write_manifest(const Manifest& manifest) {
       {"format", manifest_format},
       {"installation", manifest.installation.text()},
       {"identity", manifest.identity},
+      {"committed", manifest.committed},
       {"project",
        {{"id", project.id.text()},
         {"name", project.name.text()},
@@ -185,6 +186,7 @@ std::expected<Manifest, std::string> parse_manifest(std::string_view text) {
     const ProjectRecord project = parse_project(object_member(object, "project"));
     return Manifest{.installation = checked(InstallationId::parse(text_member(object, "installation")), "installation"),
                     .identity = text_member(object, "identity"),
+                    .committed = flag_member(object, "committed"),
                     .project = project,
                     .branch = parse_branch(object_member(object, "branch"), project.id)};
   } catch (const Malformed& malformed) {

@@ -19,6 +19,8 @@ inline constexpr const char* manifest_file_name = "pgtwig.json";
 struct Manifest {
   InstallationId installation;
   std::string identity;  // VolumeDriver::identity of this very volume
+  // Whether the catalog had this volume as the branch's body when it was written; false while it is staged.
+  bool committed = false;
   ProjectRecord project;
   BranchRecord branch;
 };

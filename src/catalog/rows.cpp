@@ -136,7 +136,8 @@ SweepRecord read_sweep(Row row) {
   return {.volume = row.id<IncarnationId>(),
           .pool = row.id<PoolId>(),
           .pg_major = static_cast<int>(row.integer()),
-          .operation = row.id<OperationId>()};
+          .operation = row.id<OperationId>(),
+          .staged = row.boolean()};
 }
 
 OperationRecord read_operation(Row row) {

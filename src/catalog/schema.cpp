@@ -75,7 +75,8 @@ CREATE TABLE sweep_list (
   volume    TEXT    NOT NULL PRIMARY KEY,
   pool      TEXT    NOT NULL REFERENCES pools (id) DEFERRABLE INITIALLY DEFERRED,
   pg_major  INTEGER NOT NULL,
-  operation TEXT    NOT NULL
+  operation TEXT    NOT NULL,
+  staged    INTEGER NOT NULL CHECK (staged IN (0, 1))
 ) STRICT;
 
 CREATE TABLE operations (

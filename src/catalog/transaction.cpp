@@ -33,10 +33,6 @@ class SqliteTransaction final : public Transaction {
     });
   }
 
-  void remove_pool(const PoolId& pool) override {
-    change([&] { return writer_.query("DELETE FROM pools WHERE id = ?", pool).run(); });
-  }
-
   void insert(const ProjectRecord& project) override {
     change_named(fmt::format("project '{}' already exists", project.name.text()), [&] {
       return writer_
@@ -101,8 +97,8 @@ class SqliteTransaction final : public Transaction {
   void insert(const SweepRecord& sweep) override {
     change([&] {
       return writer_
-          .query("INSERT INTO sweep_list VALUES (?, ?, ?, ?)", sweep.volume, sweep.pool, sweep.pg_major,
-                 sweep.operation)
+          .query("INSERT INTO sweep_list VALUES (?, ?, ?, ?, ?)", sweep.volume, sweep.pool, sweep.pg_major,
+                 sweep.operation, sweep.staged)
           .run();
     });
   }

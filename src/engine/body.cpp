@@ -204,8 +204,10 @@ void fork_stopped(Engine& engine, Operation& operation, const Body& source, Body
 }
 
 catalog::Manifest manifest_of(Engine& engine, const Body& body) {
+  const auto owner = engine.catalog().find_branch(body.branch.id);
   return {.installation = engine.catalog().installation(),
           .identity = body.pool->driver->identity(body.branch.incarnation),
+          .committed = owner && owner->incarnation == body.branch.incarnation,
           .project = body.project,
           .branch = body.branch};
 }

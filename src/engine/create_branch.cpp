@@ -97,6 +97,7 @@ BranchView create_branch(Engine& engine, const CreateBranch& request, Listener& 
     transaction->insert(branch.branch);
     transaction->remove_sweep(branch.branch.incarnation);
     operation.commit(*transaction);
+    refresh_manifest(engine, branch);
     return branch_view(engine, branch, operation);
   });
 }

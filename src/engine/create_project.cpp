@@ -99,6 +99,7 @@ ProjectView create_project(Engine& engine, const CreateProject& request, Listene
     transaction->insert(main.branch);
     transaction->remove_sweep(main.branch.incarnation);
     operation.commit(*transaction);
+    refresh_manifest(engine, main);
 
     ProjectView view = project_view(engine, main.project);
     view.main = branch_view(engine, main, operation);

@@ -78,6 +78,7 @@ catalog::PoolRecord require_image_pool(Engine& engine, const PoolName& name) {
 
 PoolView create_pool(Engine& engine, const CreatePool& request, Listener& listener) {
   const auto lock = engine.locks().acquire({pool_lock(request.name)}, lock_timeout);
+  const auto making = engine.pools().lock_making();
   if (engine.catalog().find_pool(request.name)) {
     throw Error(ErrorCode::already_exists, fmt::format("pool {} already exists", request.name.text()),
                 fmt::format("`pgtwig pool get {}` shows it", request.name.text()));

@@ -46,7 +46,10 @@ void Operation::begin(const std::vector<catalog::SweepRecord>& staged) {
   {
     const std::lock_guard lock(mutex_);
     staged_ = staged;
-    for (catalog::SweepRecord& volume : staged_) volume.operation = id_;
+    for (catalog::SweepRecord& volume : staged_) {
+      volume.operation = id_;
+      volume.staged = true;
+    }
   }
   auto transaction = engine_.catalog().begin();
   transaction->insert(record(catalog::OperationState::running));

@@ -2,13 +2,16 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <sstream>
 
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "engine/known_pools.h"
 #include "storage/pool_image.h"
 
 namespace pgtwig::engine {
@@ -29,6 +32,15 @@ Error pool_away(const catalog::PoolRecord& record, const std::string& why) {
 bool has_marker(const catalog::PoolRecord& record) {
   const auto marker = read_pool_marker(record.directory);
   return marker && marker->id == record.id;
+}
+
+std::string what_lies_there_instead(const catalog::PoolRecord& record) {
+  if (read_pool_marker(record.directory)) return fmt::format("{} is another pool now", record.directory.string());
+  if (storage::is_mounted(record.directory)) {
+    return fmt::format("another file system is mounted at {}", record.directory.string());
+  }
+  return fmt::format("{} has no {}; the file system that holds the pool is not mounted", record.directory.string(),
+                     pool_marker_file_name);
 }
 
 std::string image_file_system_name(storage::ImageFileSystem file_system) {
@@ -56,16 +68,18 @@ std::shared_ptr<OpenPool> Pools::open(const catalog::PoolRecord& record) {
   if (found != open_.end() && has_marker(record)) return found->second;
   open_.erase(record.id);
   if (!record.image.empty() && !storage::is_mounted(record.mount_point)) {
-    if (!std::filesystem::exists(record.image)) {
+    std::error_code error;
+    if (!std::filesystem::exists(record.image, error)) {
       throw pool_away(record, fmt::format("its image {} is not there", record.image.string()));
     }
     storage::mount_image(record.image, record.mount_point);
   }
-  if (!std::filesystem::is_directory(record.directory)) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(record.directory, error)) {
     throw pool_away(record, fmt::format("{} is not there", record.directory.string()));
   }
   if (!has_marker(record)) {
-    throw pool_away(record, fmt::format("another file system is mounted at {}", record.directory.string()));
+    throw pool_away(record, what_lies_there_instead(record));
   }
   auto pool = std::make_shared<OpenPool>(OpenPool{record, engine_.open_driver(record.driver, record.directory)});
   open_.emplace(record.id, pool);
@@ -94,7 +108,7 @@ std::shared_ptr<OpenPool> Pools::choose(const std::optional<PoolName>& wanted, O
     return open(*record);
   }
   // Two first projects at once make one default pool.
-  const std::lock_guard lock(default_mutex_);
+  const auto lock = lock_making();
   if (const auto record = engine_.catalog().find_pool(*PoolName::parse("default"))) return open(*record);
   return make_default(operation);
 }
@@ -208,8 +222,15 @@ PoolView Pools::view(const catalog::PoolRecord& record) {
     view.state = "ready";
   } catch (const Error& error) {
     view.warnings.push_back(error.message());
+  } catch (const std::exception& failure) {
+    view.warnings.push_back(failure.what());
   }
   return view;
+}
+
+void sync_pool(const OpenPool& pool) {
+  const UniqueFd directory = open_directory(pool.record.directory);
+  if (::syncfs(directory.get()) != 0) throw system_error(errno, "cannot sync " + pool.record.directory.string());
 }
 
 std::optional<PoolMarker> read_pool_marker(const std::filesystem::path& directory) {
@@ -219,12 +240,13 @@ std::optional<PoolMarker> read_pool_marker(const std::filesystem::path& director
   std::string id;
   std::string name;
   std::string installation;
-  words >> id >> name >> installation;
+  std::string driver;
+  words >> id >> name >> installation >> driver;
   const auto pool = PoolId::parse(id);
   const auto pool_name = PoolName::parse(name);
   const auto owner = InstallationId::parse(installation);
-  if (!pool || !pool_name || !owner) return std::nullopt;
-  return PoolMarker{*pool, *pool_name, *owner};
+  if (!pool || !pool_name || !owner || driver.empty()) return std::nullopt;
+  return PoolMarker{*pool, *pool_name, *owner, driver};
 }
 
 namespace {
@@ -268,7 +290,8 @@ class StagedPool {
   }
   void write_marker(const PoolMarker& marker) {
     write_file_durably(plan_.directory / pool_marker_file_name,
-                       fmt::format("{}\n{}\n{}\n", marker.id.text(), marker.name.text(), marker.installation.text()));
+                       fmt::format("{}\n{}\n{}\n{}\n", marker.id.text(), marker.name.text(), marker.installation.text(),
+                                   marker.driver));
     marked_ = true;
   }
   void keep() { kept_ = true; }
@@ -329,7 +352,9 @@ catalog::PoolRecord make_pool(Engine& engine, const PoolPlan& plan, Operation& o
                                    .image = plan.image,
                                    .mount_point = plan.image.empty() ? std::filesystem::path() : plan.directory,
                                    .created_at = engine.clock().now()};
-  staged.write_marker({.id = record.id, .name = record.name, .installation = engine.catalog().installation()});
+  staged.write_marker(
+      {.id = record.id, .name = record.name, .installation = engine.catalog().installation(), .driver = driver_name});
+  remember_pools(engine, {record.directory});
   auto transaction = engine.catalog().begin();
   transaction->insert(record);
   commit(*transaction);

@@ -42,6 +42,9 @@ class Pools {
   // nearly full.
   void require_room(const OpenPool& pool);
 
+  // Held by whoever makes a pool: two that are made at once could otherwise be one.
+  std::unique_lock<std::mutex> lock_making() { return std::unique_lock(making_mutex_); }
+
   // Of all image pools, when every instance has been stopped. What is in use stays mounted and is logged.
   void unmount_images();
 
@@ -53,8 +56,11 @@ class Pools {
   Engine& engine_;
   std::mutex mutex_;
   std::map<PoolId, std::shared_ptr<OpenPool>> open_;
-  std::mutex default_mutex_;
+  std::mutex making_mutex_;
 };
+
+// When it returns, what was done in the pool so far survives a loss of power.
+void sync_pool(const OpenPool& pool);
 
 // The file in a pool's directory that says which pool it is: another file system mounted there does not have it.
 inline constexpr const char* pool_marker_file_name = ".pgtwig-pool";
@@ -62,6 +68,7 @@ struct PoolMarker {
   PoolId id;
   PoolName name;
   InstallationId installation;
+  std::string driver;
 };
 std::optional<PoolMarker> read_pool_marker(const std::filesystem::path& directory);
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -9,6 +10,7 @@
 #include "base/fs.h"
 #include "catalog/manifest.h"
 #include "engine/body.h"
+#include "engine/known_pools.h"
 #include "engine/pools.h"
 #include "engine/ports.h"
 #include "engine/use_cases.h"
@@ -20,29 +22,48 @@ namespace {
 using std::filesystem::path;
 
 struct FoundPool {
-  PoolId id;
-  PoolName name;
+  PoolMarker marker;
   path directory;
   path image;
 };
+using Notes = std::vector<std::string>;
 
-// The pools below the state directory, images mounted, and those that were named.
-std::vector<FoundPool> find_pools(const Paths& paths, const std::vector<path>& more) {
-  std::map<path, path> candidates;  // directory -> image
-  std::error_code absent;
-  for (const auto& entry : std::filesystem::directory_iterator(paths.pools(), absent)) {
-    if (entry.is_directory()) candidates.try_emplace(entry.path());
-    if (entry.path().extension() == ".img") candidates[path(entry.path()).replace_extension()] = entry.path();
+// Where pools may lie: below the state directory, where some were made, and where the caller says; with their images.
+std::map<path, path> candidates(const Paths& paths, const std::vector<path>& more) {
+  std::map<path, path> images;  // by directory
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(paths.pools(), error)) {
+    if (entry.is_directory(error)) images.try_emplace(entry.path());
+    if (entry.path().extension() == ".img") images[path(entry.path()).replace_extension()] = entry.path();
   }
-  for (const path& directory : more) candidates.try_emplace(std::filesystem::canonical(directory));
+  for (const path& directory : more) images.try_emplace(std::filesystem::weakly_canonical(directory));
+  if (const auto known = read_known_pools(paths)) {
+    for (const path& directory : known->directories) images.try_emplace(directory);
+  }
+  return images;
+}
+
+// Those that can be opened, images mounted; the others are noted.
+std::vector<FoundPool> find_pools(const Paths& paths, const std::vector<path>& more, Notes& notes) {
   std::vector<FoundPool> pools;
-  for (const auto& [directory, image] : candidates) {
-    if (!image.empty() && !storage::is_mounted(directory)) {
-      make_directories(directory, 0711);
-      storage::mount_image(image, directory);
-    }
-    if (const auto marker = read_pool_marker(directory)) {
-      pools.push_back({.id = marker->id, .name = marker->name, .directory = directory, .image = image});
+  for (const auto& [directory, image] : candidates(paths, more)) {
+    try {
+      if (!image.empty() && !storage::is_mounted(directory)) {
+        make_directories(directory, 0711);
+        storage::mount_image(image, directory);
+      }
+      const auto marker = read_pool_marker(directory);
+      if (!marker) {
+        notes.push_back(
+            fmt::format("{} is not a pool, or not mounted: what it holds was left out; with it in place, "
+                        "`pgtwig state rebuild` takes it up",
+                        directory.string()));
+        continue;
+      }
+      pools.push_back({.marker = *marker, .directory = directory, .image = image});
+    } catch (...) {
+      notes.push_back(fmt::format("the pool in {} cannot be opened and was left out: {}", directory.string(),
+                                  describe_current_exception()));
     }
   }
   return pools;
@@ -59,20 +80,30 @@ std::optional<catalog::Manifest> read_manifest(const path& volume) {
 // Collects the manifests that are true of their volumes, one a branch: the newest body of it.
 class Collection {
  public:
-  Collection(Engine& engine, RebuildReport& report) : engine_(engine), report_(report) {}
+  Collection(Engine& engine, const std::set<IncarnationId>& doomed, RebuildReport& report)
+      : engine_(engine), doomed_(doomed), report_(report) {}
 
   void add_pool(const FoundPool& pool) {
-    const std::string driver_name = storage::probe_driver_name(pool.directory);
-    const auto driver = engine_.open_driver(driver_name, pool.directory);
-    pools_.push_back({.id = pool.id,
-                      .name = pool.name,
-                      .driver = driver_name,
-                      .directory = pool.directory,
-                      .image = pool.image,
-                      .mount_point = pool.image.empty() ? path() : pool.directory,
-                      .created_at = engine_.clock().now()});
-    for (const storage::VolumeEntry& entry : driver->list()) {
-      if (entry.id) add_volume(pool, *driver, *entry.id);
+    try {
+      const auto driver = engine_.open_driver(pool.marker.driver, pool.directory);
+      const auto volumes = driver->list();
+      if (!pool_names_.insert(pool.marker.name.text()).second || !pool_ids_.insert(pool.marker.id).second) {
+        note("a second pool {} in {} was left out", pool.marker.name.text(), pool.directory.string());
+        return;
+      }
+      pools_.push_back({.id = pool.marker.id,
+                        .name = pool.marker.name,
+                        .driver = pool.marker.driver,
+                        .directory = pool.directory,
+                        .image = pool.image,
+                        .mount_point = pool.image.empty() ? path() : pool.directory,
+                        .created_at = engine_.clock().now()});
+      for (const storage::VolumeEntry& entry : volumes) {
+        if (entry.id) add_volume(pool, *driver, *entry.id);
+      }
+    } catch (...) {
+      note("pool {} in {} was left out: {}", pool.marker.name.text(), pool.directory.string(),
+           describe_current_exception());
     }
   }
 
@@ -80,84 +111,150 @@ class Collection {
     auto transaction = engine_.catalog().begin();
     for (const auto& pool : pools_) transaction->insert(pool);
     std::map<ProjectId, std::vector<catalog::BranchRecord>> by_project;
-    std::map<ProjectId, catalog::ProjectRecord> projects;
+    std::map<ProjectId, catalog::ProjectRecord> by_id;
     for (const auto& [id, manifest] : manifests_) {
-      projects.emplace(manifest.project.id, manifest.project);
+      by_id.emplace(manifest.project.id, manifest.project);
       by_project[manifest.project.id].push_back(manifest.branch);
     }
-    for (const auto& [id, project] : projects) insert_project(*transaction, project, by_project[id]);
+    std::vector<catalog::ProjectRecord> projects;
+    for (const auto& [id, project] : by_id) projects.push_back(project);
+    // Of two with one name, the older has been deleted and its volumes not yet.
+    std::ranges::sort(projects, std::greater(), &catalog::ProjectRecord::created_at);
+    for (const auto& project : projects) insert_project(*transaction, project, by_project[project.id]);
     report_.pools = static_cast<int>(pools_.size());
     transaction->commit();
   }
 
  private:
-  void add_volume(const FoundPool& pool, storage::VolumeDriver& driver, const storage::VolumeId& volume) {
-    const auto manifest = read_manifest(pool.directory / volume.text());
-    if (!manifest || manifest->installation != engine_.catalog().installation() ||
-        manifest->branch.incarnation != volume || manifest->identity != driver.identity(volume)) {
-      report_.notes.push_back(fmt::format("volume {} in pool {} has no manifest of its own and was left alone",
-                                          volume.text(), pool.name.text()));
-      return;
-    }
-    const auto [at, is_new] = manifests_.try_emplace(manifest->branch.id, *manifest);
-    if (is_new) return;
-    const bool is_newer = at->second.branch.origin.time < manifest->branch.origin.time;
-    const IncarnationId& older = is_newer ? at->second.branch.incarnation : manifest->branch.incarnation;
-    report_.notes.push_back(fmt::format("volume {} is an older body of {}/{} and was left alone", older.text(),
-                                        manifest->project.name.text(), manifest->branch.name.text()));
-    if (is_newer) at->second = *manifest;
+  using Branches = std::vector<catalog::BranchRecord>;
+
+  template <class... Arguments>
+  void note(fmt::format_string<Arguments...> text, Arguments&&... arguments) {
+    report_.notes.push_back(fmt::format(text, std::forward<Arguments>(arguments)...));
   }
 
-  void insert_project(catalog::Transaction& transaction, const catalog::ProjectRecord& project,
-                      std::vector<catalog::BranchRecord> branches) {
+  void add_volume(const FoundPool& pool, storage::VolumeDriver& driver, const storage::VolumeId& volume) {
+    try {
+      const auto manifest = read_manifest(pool.directory / volume.text());
+      if (!manifest || manifest->installation != engine_.catalog().installation() ||
+          manifest->project.pool != pool.marker.id || manifest->branch.incarnation != volume ||
+          manifest->identity != driver.identity(volume)) {
+        note("volume {} in pool {} has no manifest of its own and was left alone", volume.text(),
+             pool.marker.name.text());
+      } else if (!manifest->committed) {
+        note("volume {} was being made for {}/{} and never finished; it was left alone", volume.text(),
+             manifest->project.name.text(), manifest->branch.name.text());
+      } else if (doomed_.contains(volume)) {
+        note("volume {} of {}/{} had been replaced or deleted and was left alone", volume.text(),
+             manifest->project.name.text(), manifest->branch.name.text());
+      } else {
+        add_body(*manifest);
+      }
+    } catch (...) {
+      note("volume {} in pool {} cannot be read and was left alone: {}", volume.text(), pool.marker.name.text(),
+           describe_current_exception());
+    }
+  }
+
+  void add_body(const catalog::Manifest& manifest) {
+    const auto [at, is_new] = manifests_.try_emplace(manifest.branch.id, manifest);
+    if (is_new) return;
+    const bool is_newer = at->second.branch.origin.time < manifest.branch.origin.time;
+    const IncarnationId& older = is_newer ? at->second.branch.incarnation : manifest.branch.incarnation;
+    note("volume {} is an older body of {}/{} and was left alone", older.text(), manifest.project.name.text(),
+         manifest.branch.name.text());
+    if (is_newer) at->second = manifest;
+  }
+
+  void insert_project(catalog::Transaction& transaction, const catalog::ProjectRecord& project, Branches branches) {
+    leave_out_namesakes(project, branches);
     const auto main = std::ranges::find_if(branches, [](const auto& branch) { return branch.name.is_main(); });
     if (main == branches.end()) {
-      report_.notes.push_back(fmt::format("project {} has no volume of main: its {} other volumes were left alone",
-                                          project.name.text(), branches.size()));
+      note("project {} has no volume of main: its {} other volumes were left alone", project.name.text(),
+           branches.size());
       return;
     }
-    if (!project_names_.insert(project.name.text()).second) {
-      report_.notes.push_back(
-          fmt::format("a second project {} ({}) was left alone", project.name.text(), project.id.text()));
+    if (project_names_.contains(project.name.text())) {
+      note("a second project {} ({}) was left alone", project.name.text(), project.id.text());
       return;
     }
     const BranchId main_id = main->id;
+    if (!insert_branch(transaction, project, *main)) return;
     transaction.insert(project);
+    project_names_.insert(project.name.text());
     ++report_.projects;
+    branches.erase(main);
     // Parents before children; whose parent is lost, or would come in a circle, descends from main.
-    std::set<BranchId> inserted;
+    std::set<BranchId> inserted{main_id};
     while (!branches.empty()) {
-      auto next = std::ranges::find_if(branches, [&](const auto& branch) {
-        return branch.id == main_id || (branch.parent && inserted.contains(*branch.parent));
-      });
-      if (next == branches.end()) {
-        next = branches.begin();
-        report_.notes.push_back(fmt::format("the parent of {}/{} is lost; it descends from main now",
-                                            project.name.text(), next->name.text()));
+      const auto next = next_branch(branches, inserted);
+      if (!next->parent || !inserted.contains(*next->parent)) {
+        note("the parent of {}/{} is lost; it descends from main now", project.name.text(), next->name.text());
         next->parent = main_id;
       }
-      inserted.insert(next->id);
-      insert_branch(transaction, project, *next);
+      if (insert_branch(transaction, project, *next)) inserted.insert(next->id);
       branches.erase(next);
     }
   }
 
-  void insert_branch(catalog::Transaction& transaction, const catalog::ProjectRecord& project,
-                     catalog::BranchRecord branch) {
+  // Of two branches with one name, the older has been deleted and its volume not yet.
+  void leave_out_namesakes(const catalog::ProjectRecord& project, Branches& branches) {
+    std::ranges::sort(branches, std::greater(), &catalog::BranchRecord::created_at);
+    std::set<std::string> names;
+    std::erase_if(branches, [&](const catalog::BranchRecord& branch) {
+      if (names.insert(branch.name.text()).second) return false;
+      note("volume {} is of an older branch {}/{} and was left alone", branch.incarnation.text(), project.name.text(),
+           branch.name.text());
+      return true;
+    });
+  }
+
+  // One whose parent is there; else one whose parent will never be.
+  static Branches::iterator next_branch(Branches& branches, const std::set<BranchId>& inserted) {
+    const auto has_parent = [&](const auto& branch) { return branch.parent && inserted.contains(*branch.parent); };
+    const auto is_orphan = [&](const auto& branch) {
+      return !branch.parent ||
+             std::ranges::find(branches, *branch.parent, &catalog::BranchRecord::id) == branches.end();
+    };
+    auto next = std::ranges::find_if(branches, has_parent);
+    if (next == branches.end()) next = std::ranges::find_if(branches, is_orphan);
+    return next == branches.end() ? branches.begin() : next;
+  }
+
+  std::optional<std::uint16_t> free_port(std::uint16_t wanted) const {
+    if (!used_ports_.contains(wanted)) return wanted;
     const PortRange& range = engine_.config().ports;
-    for (std::uint16_t port = range.first; used_ports_.contains(branch.port) && port < range.last; ++port) {
-      if (used_ports_.contains(port)) continue;
-      report_.notes.push_back(fmt::format("{}/{} moves from port {} to {}, which was given twice", project.name.text(),
-                                          branch.name.text(), branch.port, port));
-      branch.port = port;
+    for (int port = range.first; port <= range.last; ++port) {
+      if (!used_ports_.contains(static_cast<std::uint16_t>(port))) return static_cast<std::uint16_t>(port);
+    }
+    return std::nullopt;
+  }
+
+  // Whether it could be given a port.
+  bool insert_branch(catalog::Transaction& transaction, const catalog::ProjectRecord& project,
+                     catalog::BranchRecord branch) {
+    const auto port = free_port(branch.port);
+    if (!port) {
+      note("{}/{} was left alone: its port {} was given twice and no other is free", project.name.text(),
+           branch.name.text(), branch.port);
+      return false;
+    }
+    if (*port != branch.port) {
+      note("{}/{} moves from port {} to {}, which was given twice", project.name.text(), branch.name.text(),
+           branch.port, *port);
+      branch.port = *port;
     }
     used_ports_.insert(branch.port);
     transaction.insert(branch);
     ++report_.branches;
+    return true;
   }
 
   Engine& engine_;
+  const std::set<IncarnationId>& doomed_;
   RebuildReport& report_;
+  std::set<std::string> pool_names_;
+  std::set<PoolId> pool_ids_;
   std::vector<catalog::PoolRecord> pools_;
   std::map<BranchId, catalog::Manifest> manifests_;
   std::set<std::string> project_names_;
@@ -167,35 +264,40 @@ class Collection {
 }  // namespace
 
 bool has_pools(const Paths& paths) {
-  std::error_code absent;
-  for (const auto& entry : std::filesystem::directory_iterator(paths.pools(), absent)) {
-    if (entry.path().extension() == ".img" || read_pool_marker(entry.path())) return true;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(paths.pools(), error)) {
+    if (entry.path().extension() == ".img") return true;
+    if (entry.is_directory(error) && read_pool_marker(entry.path())) return true;
   }
-  return false;
+  const auto known = read_known_pools(paths);
+  return known && !known->directories.empty();
 }
 
 std::optional<InstallationId> find_installation_of_volumes(const Paths& paths,
                                                            const std::vector<path>& pool_directories) {
   std::map<InstallationId, int> counts;
-  for (const FoundPool& pool : find_pools(paths, pool_directories)) {
-    for (const auto& entry : std::filesystem::directory_iterator(pool.directory)) {
-      if (!is_hex_128(entry.path().filename().string())) continue;
-      if (const auto manifest = read_manifest(entry.path())) ++counts[manifest->installation];
-    }
-  }
+  Notes noted_by_the_rebuild;
+  for (const FoundPool& pool : find_pools(paths, pool_directories, noted_by_the_rebuild))
+    ++counts[pool.marker.installation];
+  const auto known = read_known_pools(paths);
+  if (known && (counts.empty() || counts.contains(known->installation))) return known->installation;
   if (counts.empty()) return std::nullopt;
   if (counts.size() > 1) {
-    throw Error(ErrorCode::conflict, fmt::format("the pools hold volumes of {} installations", counts.size()),
+    throw Error(ErrorCode::conflict, fmt::format("there are pools of {} installations", counts.size()),
                 "name only the pools of one with --pool-directory");
   }
   return counts.begin()->first;
 }
 
-RebuildReport rebuild_state(Engine& engine, const std::vector<path>& pool_directories) {
+RebuildReport rebuild_state(Engine& engine, const std::vector<path>& pool_directories,
+                            const std::set<IncarnationId>& doomed) {
   RebuildReport report;
-  Collection collection(engine, report);
-  for (const FoundPool& pool : find_pools(engine.paths(), pool_directories)) collection.add_pool(pool);
+  Collection collection(engine, doomed, report);
+  for (const FoundPool& pool : find_pools(engine.paths(), pool_directories, report.notes)) collection.add_pool(pool);
   collection.insert_into_catalog();
+  // Those that are away now are still known afterwards.
+  const auto known = read_known_pools(engine.paths());
+  remember_pools(engine, known ? known->directories : std::vector<path>());
   return report;
 }
 

@@ -125,6 +125,7 @@ BranchView reset_branch(Engine& engine, const ResetBranch& request, Listener& li
       throw;
     }
     old_instance.replaced();
+    refresh_manifest(engine, fresh);
     engine.sweeper().enqueue({replaced});
     return branch_view(engine, fresh, operation);
   });

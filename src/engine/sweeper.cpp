@@ -6,8 +6,8 @@
 #include "base/fault.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "catalog/manifest.h"
 #include "engine/engine.h"
-#include "engine/housekeeping.h"
 #include "engine/instances.h"
 #include "engine/operation.h"
 #include "engine/pools.h"
@@ -78,18 +78,40 @@ void Sweeper::run() {
   }
 }
 
+namespace {
+
+// An older catalog that was restored may have a volume as staged that a later one made a branch of. The volume itself
+// knows; the copy of a manifest that a fork begins with is of another volume.
+bool was_committed(Engine& engine, const OpenPool& pool, const catalog::SweepRecord& volume) {
+  const auto file = pool.record.directory / volume.volume.text() / catalog::manifest_file_name;
+  const auto text = read_file_if_exists(file);
+  const auto manifest = text ? catalog::parse_manifest(*text) : std::unexpected(std::string());
+  return manifest && manifest->committed && manifest->installation == engine.catalog().installation() &&
+         manifest->branch.incarnation == volume.volume && manifest->identity == pool.driver->identity(volume.volume);
+}
+
+}  // namespace
+
 // Instance, then volume, then the place on the list: whatever a crash leaves of it is found again by the list. The list
 // is asked once more first: a commit that was durable though it reported a failure has taken its volume off.
 void Sweeper::destroy(const catalog::SweepRecord& volume) {
   const auto list = engine_.catalog().sweep_list();
   if (std::ranges::none_of(list, [&](const auto& listed) { return listed.volume == volume.volume; })) return;
   const std::shared_ptr<OpenPool> pool = engine_.pools().open(volume.pool);
-  engine_.instances().discard(volume, *pool);
-  fault::point("sweep.instance_gone");
-  pool->driver->destroy(volume.volume);
-  fault::point("sweep.volume_gone");
-  // Btrfs gives the space back once the deletion is committed, which would else take half a minute.
-  engine_.housekeeping().sync_soon(pool);
+  if (volume.staged && was_committed(engine_, *pool, volume)) {
+    log::error(
+        "volume {} in pool {} is staged in this catalog but was a branch's in a later one: it is left alone, unowned; "
+        "`pgtwig state rebuild` makes a catalog that has it",
+        volume.volume.text(), pool->record.name.text());
+  } else {
+    engine_.instances().discard(volume, *pool);
+    fault::point("sweep.instance_gone");
+    pool->driver->destroy(volume.volume);
+    // Not off the list before its end is on disk: a loss of power would bring it back, known to nobody. And Btrfs gives
+    // the space back only then.
+    sync_pool(*pool);
+    fault::point("sweep.volume_gone");
+  }
   auto transaction = engine_.catalog().begin();
   transaction->remove_sweep(volume.volume);
   transaction->commit();

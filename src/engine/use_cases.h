@@ -6,6 +6,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -134,9 +135,11 @@ struct RebuildReport {
   std::vector<std::string> notes = {};  // what could not be taken over, and why
 };
 // Fills the engine's empty catalog from the manifests of the volumes it finds; called before open_installation().
-RebuildReport rebuild_state(Engine&, const std::vector<std::filesystem::path>& pool_directories);
-// Whether pools lie below the state directory. With no catalog beside them it is lost, and a new one would know nothing
-// of them.
+// `doomed`: volumes that the catalog of before had replaced or deleted.
+RebuildReport rebuild_state(Engine&, const std::vector<std::filesystem::path>& pool_directories,
+                            const std::set<IncarnationId>& doomed = {});
+// Whether pools lie below the state directory, or were made elsewhere. With no catalog it is lost, and a new one would
+// know nothing of them.
 bool has_pools(const Paths&);
 // The identity of the installation whose volumes lie in these pools, so that a new catalog can carry it on; nullopt:
 // none found.

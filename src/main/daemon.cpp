@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <set>
 
 #include "api/server.h"
 #include "base/log.h"
@@ -51,6 +52,27 @@ void rename_if_exists(const std::filesystem::path& from, const std::filesystem::
   }
 }
 
+bool is_lost(const std::filesystem::path& catalog_file) {
+  std::error_code absent;
+  const auto size = std::filesystem::file_size(catalog_file, absent);
+  return absent == std::errc::no_such_file_or_directory || (!absent && size == 0);
+}
+
+// What the old catalog, where it can still be read, had replaced or deleted must not come back as a branch.
+std::set<IncarnationId> find_doomed_volumes(const std::filesystem::path& old_catalog) {
+  std::set<IncarnationId> doomed;
+  if (is_lost(old_catalog)) return doomed;
+  try {
+    for (const auto& volume : catalog::open_catalog(old_catalog, InstallationId::random())->sweep_list()) {
+      if (!volume.staged) doomed.insert(volume.volume);
+    }
+  } catch (...) {
+    log::warn("the catalog of before cannot be read, so what was deleted a moment ago may come back: {}",
+              describe_current_exception());
+  }
+  return doomed;
+}
+
 // A new catalog is made beside the old one and takes its place only when it is whole; the old one is kept.
 void rebuild_catalog(const Installation& installation, const std::vector<std::filesystem::path>& pool_directories) {
   const std::filesystem::path file = installation.paths.catalog();
@@ -61,7 +83,7 @@ void rebuild_catalog(const Installation& installation, const std::vector<std::fi
   auto identity = engine::find_installation_of_volumes(installation.paths, pool_directories);
   {
     auto engine = make_engine(installation, new_file, identity.value_or(InstallationId::random()));
-    auto report = engine::rebuild_state(*engine, pool_directories);
+    auto report = engine::rebuild_state(*engine, pool_directories, find_doomed_volumes(file));
     log::info("rebuilt the catalog: {} pools, {} projects, {} branches", report.pools, report.projects,
               report.branches);
     for (const std::string& note : report.notes) log::warn("{}", note);
@@ -92,11 +114,11 @@ void serve(engine::Engine& engine, bool is_root, StopSignal& stop_signal) {
 
 // A new catalog beside old pools would list nothing of what is in them, and everybody would believe it gone.
 void refuse_lost_catalog(const Paths& paths, bool rebuilds) {
-  if (rebuilds || std::filesystem::exists(paths.catalog()) || !engine::has_pools(paths)) return;
-  throw Error(
-      ErrorCode::conflict,
-      fmt::format("the catalog {} is gone, but pools lie in {}", paths.catalog().string(), paths.pools().string()),
-      "`pgtwig state rebuild` makes it anew from the volumes");
+  if (rebuilds || !is_lost(paths.catalog()) || !engine::has_pools(paths)) return;
+  throw Error(ErrorCode::conflict,
+              fmt::format("the catalog {} is gone, but there are pools: in {}, or elsewhere as {} says",
+                          paths.catalog().string(), paths.pools().string(), paths.installation_file().string()),
+              "`pgtwig state rebuild` makes it anew from the volumes");
 }
 
 }  // namespace
@@ -115,7 +137,7 @@ int run_daemon(const cli::Composition::DaemonOptions& options) {
 
   make_installation_directories(paths, is_root);
   refuse_foreign_directories(paths);
-  FileLock lock = take_daemon_lock(paths);
+  DaemonLock lock = take_daemon_lock(paths);
   set_up_log(paths, installation.config);
   log::info("pgtwig {} begins, pid {}, root {}", PGTWIG_VERSION, ::getpid(), paths.state.string());
   try {

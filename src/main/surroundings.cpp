@@ -37,10 +37,12 @@ Error lives_already(const Paths& paths) {
 }
 
 // nullopt: a daemon lives, and is not about to end.
-std::optional<FileLock> wait_for_lock(const Paths& paths) {
+std::optional<DaemonLock> wait_for_lock(const Paths& paths) {
   auto deadline = std::chrono::steady_clock::now() + predecessor_patience;
   for (;;) {
-    if (auto lock = FileLock::try_acquire(paths.daemon_lock())) return lock;
+    if (auto run = FileLock::try_acquire(paths.daemon_lock())) {
+      if (auto state = FileLock::try_acquire(paths.state_lock())) return DaemonLock{std::move(*run), std::move(*state)};
+    }
     if (api::connect_unix_socket(paths.socket) || std::chrono::steady_clock::now() > deadline) return std::nullopt;
     ::poll(nullptr, 0, static_cast<int>(look_again.count()));
   }
@@ -61,7 +63,7 @@ void refuse_foreign_directories(const Paths& paths) {
   }
 }
 
-FileLock take_daemon_lock(const Paths& paths) {
+DaemonLock take_daemon_lock(const Paths& paths) {
   auto lock = wait_for_lock(paths);
   if (!lock) throw lives_already(paths);
   write_file(paths.pid_file(), fmt::format("{}\n", ::getpid()), 0644);

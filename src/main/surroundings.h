@@ -16,9 +16,14 @@ namespace pgtwig {
 // Throws Error not_allowed when somebody else could change what this daemon trusts.
 void refuse_foreign_directories(const Paths& paths);
 
-// The lock that one daemon holds for its life; written beside it: its pid. Waits for a predecessor that is ending.
+// What one daemon holds for its life, and no other of the same run or the same state directory with it.
+struct DaemonLock {
+  FileLock run;
+  FileLock state;
+};
+// Writes the daemon's pid beside it. Waits for a predecessor that is ending.
 // Throws Error conflict when another daemon lives.
-FileLock take_daemon_lock(const Paths& paths);
+DaemonLock take_daemon_lock(const Paths& paths);
 
 // To stderr when somebody looks at it (a terminal, a service manager's journal), else to the log file.
 void set_up_log(const Paths& paths, const Config& config);

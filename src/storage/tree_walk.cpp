@@ -79,7 +79,7 @@ class TreeCopy {
   void run() {
     {
       std::vector<std::jthread> helpers;
-      for (int i = 1; i < walk_.threads; ++i) helpers.emplace_back([this] { copy_until_done(); });
+      start_helpers(helpers);
       guarded([this] { read_directories(); });
       {
         std::lock_guard lock(mutex_);
@@ -97,6 +97,15 @@ class TreeCopy {
   }
 
  private:
+  // As many as the system gives: this thread alone would do.
+  void start_helpers(std::vector<std::jthread>& helpers) {
+    try {
+      for (int i = 1; i < walk_.threads; ++i) helpers.emplace_back([this] { copy_until_done(); });
+    } catch (const std::exception& failure) {
+      log::warn("a volume is copied with {} threads: {}", helpers.size() + 1, failure.what());
+    }
+  }
+
   void effect(std::string_view name) {
     if (walk_.before_effect) walk_.before_effect(name);
   }

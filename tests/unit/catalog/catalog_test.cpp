@@ -203,7 +203,7 @@ TEST_F(CatalogTest, GivesBackEveryFieldAfterItIsOpenedAgain) {
   EXPECT_EQ(read_dev.created_at, dev.created_at);
   EXPECT_EQ(read_dev.expires_at, dev.expires_at);
   EXPECT_FALSE(catalog->find_branch(project.id, main.name)->parent);
-  OperationRecord read_operation = catalog->find_operation(operation.id).value();
+  OperationRecord read_operation = catalog->operations(1).at(0);
   EXPECT_EQ(read_operation.state, OperationState::failed);
   ASSERT_EQ(read_operation.steps.size(), 2u);
   EXPECT_EQ(read_operation.steps[1].name, "Clone volume (btrfs)");
@@ -332,12 +332,14 @@ TEST_F(CatalogTest, TakesAVolumeOffTheSweepListInTheTransactionThatOwnsIt) {
   PoolRecord pool = make_pool();
   ProjectRecord project = make_project(pool);
   BranchRecord dev = make_branch(project, "dev", 6001);
-  SweepRecord sweep{.volume = dev.incarnation, .pool = pool.id, .pg_major = 15, .operation = OperationId::random()};
+  SweepRecord sweep{
+      .volume = dev.incarnation, .pool = pool.id, .pg_major = 15, .operation = OperationId::random(), .staged = true};
   auto catalog = open();
   insert_all(*catalog, pool, project, sweep);
   ASSERT_EQ(catalog->sweep_list().size(), 1u);
   EXPECT_EQ(catalog->sweep_list().front().volume, dev.incarnation);
   EXPECT_EQ(catalog->sweep_list().front().operation, sweep.operation);
+  EXPECT_TRUE(catalog->sweep_list().front().staged);
 
   auto transaction = catalog->begin();
   transaction->insert(dev);

@@ -10,6 +10,7 @@ Manifest sample() {
   const TimePoint time = *parse_rfc3339("2026-03-01T12:00:00.123456Z");
   return {.installation = InstallationId::random(),
           .identity = "subvolume 0123",
+          .committed = true,
           .project = {.id = project,
                       .name = *ProjectName::parse("demo"),
                       .pool = PoolId::random(),
@@ -42,6 +43,7 @@ TEST(Manifest, ComesBackAsItWasWritten) {
   const auto parsed = parse_manifest(text);
   ASSERT_TRUE(parsed) << parsed.error();
   EXPECT_EQ(write_manifest(*parsed), text);
+  EXPECT_TRUE(parsed->committed);
   EXPECT_EQ(parsed->branch.name.text(), "feature/ü");
   EXPECT_EQ(parsed->branch.expires_at, manifest.branch.expires_at);
 }
@@ -59,7 +61,8 @@ TEST(Manifest, ThatIsCutOrLacksAFieldIsAnErrorAndNoCrash) {
   for (std::size_t length = 0; length + 2 < text.size(); ++length) {
     EXPECT_FALSE(parse_manifest(std::string_view(text).substr(0, length)));
   }
-  for (const char* field : {"\"port\"", "\"incarnation\"", "\"identity\"", "\"origin\"", "\"settings\""}) {
+  for (const char* field :
+       {"\"port\"", "\"incarnation\"", "\"identity\"", "\"committed\"", "\"origin\"", "\"settings\""}) {
     std::string changed = text;
     changed.replace(changed.find(field) + 1, 1, "X");
     EXPECT_FALSE(parse_manifest(changed)) << field;

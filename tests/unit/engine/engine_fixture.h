@@ -58,7 +58,7 @@ class EngineTest : public testing::Test {
     config.ports = {.first = 21001, .last = 21999};
     EngineParts parts{.paths = paths,
                       .config = config,
-                      .catalog = catalog::open_catalog(paths.catalog(), InstallationId::random()),
+                      .catalog = catalog::open_catalog(paths.catalog(), installation_),
                       .runtime = runtime::make_native_runtime(),
                       .clock = std::make_unique<SystemClock>(),
                       .daemon_user = OsUser::current(),
@@ -104,6 +104,7 @@ class EngineTest : public testing::Test {
 
   std::filesystem::path root_;
   OsUser instance_user_;
+  const InstallationId installation_ = InstallationId::random();
   std::function<void(std::string_view)> on_effect_;
   std::unique_ptr<Engine> engine_;
   RecordingListener listener_;

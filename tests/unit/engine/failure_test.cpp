@@ -107,5 +107,29 @@ TEST_F(FailureTest, WhatADeadDaemonStagedIsSweptByTheNext) {
   EXPECT_EQ(get_operation(*engine_, operation.text()).state, "failed");
 }
 
+TEST_F(EngineTest, AVolumeThatAnOlderCatalogHasAsStagedIsLeftAlone) {
+  make_project();
+  create_branch(*engine_, {.path = path("dev")}, listener_);
+  const auto project = engine_->catalog().find_project(*ProjectName::parse("demo"));
+  const auto dev = engine_->catalog().find_branch(project->id, *BranchName::parse("dev"));
+  stop_branch(*engine_, path("dev"), listener_);
+  // The catalog as it was in the middle of the creation.
+  auto transaction = engine_->catalog().begin();
+  transaction->remove_branch(dev->id);
+  transaction->insert(catalog::SweepRecord{.volume = dev->incarnation,
+                                           .pool = project->pool,
+                                           .pg_major = project->pg_major,
+                                           .operation = OperationId::random(),
+                                           .staged = true});
+  transaction->commit();
+  transaction.reset();
+
+  open_engine();
+
+  EXPECT_TRUE(std::filesystem::exists(root_ / "pool" / dev->incarnation.text() / "data" / "PG_VERSION"));
+  EXPECT_EQ(get_pool(*engine_, *PoolName::parse("memory")).unowned, std::vector{dev->incarnation.text()});
+  EXPECT_TRUE(engine_->catalog().sweep_list().empty());
+}
+
 }  // namespace
 }  // namespace pgtwig::engine
