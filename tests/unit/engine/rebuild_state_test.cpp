@@ -21,6 +21,8 @@ class RebuildStateTest : public EngineTest {
   }
 
   void lose_catalog() {
+    // What the new catalog may not know of would be stopped by nobody.
+    stop_branch(*engine_, path("main"), listener_);
     const auto file = engine_->paths().catalog();
     engine_.reset();
     for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(file.string() + suffix);
