@@ -77,12 +77,16 @@ std::string read_fully(int fd, std::size_t limit, const std::filesystem::path& p
 enum class Durability { synced, not_synced };
 
 void replace_file_at(int directory, const std::string& name, std::string_view text, mode_t mode, Durability durability,
-                     const std::filesystem::path& shown) {
+                     const std::filesystem::path& shown, const std::optional<FileOwner>& owner = std::nullopt) {
   const std::string temporary = fmt::format(".{}.{}.tmp", name.substr(0, 100), random_hex_128().substr(0, 12));
   UniqueFd file(openat(directory, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file) throw path_error(errno, "create", shown);
   try {
     write_fully(file.get(), text, shown);
+    if (owner && (owner->uid != geteuid() || owner->gid != getegid()) &&
+        fchown(file.get(), owner->uid, owner->gid) != 0) {
+      throw path_error(errno, "set the owner of", shown);
+    }
     if (fchmod(file.get(), mode) != 0) throw path_error(errno, "set the permissions of", shown);
     if (durability == Durability::synced && fsync(file.get()) != 0) throw path_error(errno, "sync", shown);
     if (renameat(directory, temporary.c_str(), directory, name.c_str()) != 0) throw path_error(errno, "write", shown);
@@ -248,6 +252,11 @@ void write_file_durably(const std::filesystem::path& path, std::string_view text
 
 void write_file_durably_at(int directory, const std::string& name, std::string_view text, mode_t mode) {
   replace_file_at(directory, name, text, mode, Durability::synced, name);
+}
+
+void write_file_durably_at(int directory, const std::string& name, std::string_view text, mode_t mode,
+                           const FileOwner& owner) {
+  replace_file_at(directory, name, text, mode, Durability::synced, name, owner);
 }
 
 void write_file(const std::filesystem::path& path, std::string_view text, mode_t mode) {

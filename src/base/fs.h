@@ -52,6 +52,13 @@ std::optional<std::string> read_file_beneath(int directory, const std::filesyste
 void write_file_durably(const std::filesystem::path& path, std::string_view text, mode_t mode = 0600);
 // The same under a directory handle; `relative` is a plain name in it.
 void write_file_durably_at(int directory, const std::string& name, std::string_view text, mode_t mode = 0600);
+// The same for a file that belongs to another user: it is given away before it has the name.
+struct FileOwner {
+  uid_t uid;
+  gid_t gid;
+};
+void write_file_durably_at(int directory, const std::string& name, std::string_view text, mode_t mode,
+                           const FileOwner& owner);
 // Plain write, no sync: for what is made anew at each start.
 void write_file(const std::filesystem::path& path, std::string_view text, mode_t mode = 0600);
 

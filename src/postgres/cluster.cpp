@@ -76,7 +76,7 @@ void run_initdb(const Installation& installation, const InitOptions& options) {
 
 // initdb writes the sizes that it found to work as if somebody had chosen them; commented out, they leave the word to
 // the defaults of pgtwig, which a branch is given below this file.
-void leave_sizes_to_defaults(const path& data_directory) {
+void leave_sizes_to_defaults(const path& data_directory, const OsUser& user) {
   const UniqueFd directory = open_directory(data_directory);
   const std::string text = read_file_beneath(directory.get(), "postgresql.conf").value_or("");
   std::string edited;
@@ -90,10 +90,7 @@ void leave_sizes_to_defaults(const path& data_directory) {
     edited += line;
     rest.remove_prefix(length);
   }
-  const UniqueFd file = open_beneath(directory.get(), "postgresql.conf", O_WRONLY | O_TRUNC | O_CLOEXEC);
-  if (::write(file.get(), edited.data(), edited.size()) != static_cast<ssize_t>(edited.size())) {
-    throw system_error(errno, "cannot write postgresql.conf");
-  }
+  write_file_durably_at(directory.get(), "postgresql.conf", edited, 0600, FileOwner{user.uid, user.gid});
 }
 
 void sync_file_system(const path& directory) {
@@ -144,7 +141,7 @@ void init_cluster(const Installation& installation, const InitOptions& options) 
   make_data_directory(options.data_directory, options.user);
   try {
     run_initdb(installation, options);
-    leave_sizes_to_defaults(options.data_directory);
+    leave_sizes_to_defaults(options.data_directory, options.user);
     create_admin_role(installation, options.data_directory, options.user, {{"fsync", "off"}});
     if (options.is_synced) sync_file_system(options.data_directory);
   } catch (...) {

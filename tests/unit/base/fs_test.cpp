@@ -37,6 +37,23 @@ TEST(DurableWrite, ReplacesTheTextSetsTheModeAndLeavesNothingBeside) {
   EXPECT_EQ(entries_in(directory.path()), 1u);
 }
 
+TEST(DurableWrite, GivesTheFileToItsOwnerAndFollowsNoLinkInItsPlace) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
+  TemporaryDirectory directory;
+  write_file(directory / "target", "untouched");
+  std::filesystem::create_symlink("target", directory / "file");
+  write_file_durably_at(open_directory(directory.path()).get(), "file", "theirs", 0600,
+                        FileOwner{.uid = 65534, .gid = 65534});
+  struct stat status{};
+  ASSERT_EQ(lstat((directory / "file").c_str(), &status), 0);
+  EXPECT_TRUE(S_ISREG(status.st_mode));
+  EXPECT_EQ(status.st_uid, 65534u);
+  EXPECT_EQ(status.st_gid, 65534u);
+  ASSERT_EQ(stat((directory / "target").c_str(), &status), 0);
+  EXPECT_EQ(status.st_uid, 0u);
+  EXPECT_EQ(read_file(directory / "target"), "untouched");
+}
+
 TEST(DurableWrite, LeavesTheOldTextAndNothingElseWhenItFails) {
   TemporaryDirectory directory;
   std::filesystem::create_directories(directory / "taken" / "inside");
