@@ -1,6 +1,8 @@
 // psql, run, env, url: the ways from a branch to a program that talks to it. Passwords go by the environment, never by
 // arguments, which every user of the machine can read.
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -79,6 +81,17 @@ std::string variables_json(const Variables& variables) {
   return object.text();
 }
 
+// A pipe or a device, such as /dev/stdout, stays what it is and takes the text.
+void write_into(const std::filesystem::path& path, std::string_view text) {
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC));
+  if (!file) throw system_error(errno, fmt::format("cannot open {}", path.string()));
+  while (!text.empty()) {
+    const ssize_t written = ::write(file.get(), text.data(), text.size());
+    if (written < 0 && errno != EINTR) throw system_error(errno, fmt::format("cannot write to {}", path.string()));
+    if (written > 0) text.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
 int print_environment(Session& session) {
   BranchPath branch = branch_or_current(session, "BRANCH");
   auto variables = connection_variables(read_credentials(session, branch), branch);
@@ -90,7 +103,12 @@ int print_environment(Session& session) {
     session.print(text);
     return 0;
   }
-  write_file_durably(std::filesystem::absolute(*file), text, 0600);
+  const std::filesystem::path path = std::filesystem::absolute(*file);
+  if (std::error_code error; std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error)) {
+    write_into(path, text);
+    return 0;
+  }
+  write_file_durably(path, text, 0600);
   session.say(fmt::format("Wrote {} (readable by its owner only)", *file));
   return 0;
 }
