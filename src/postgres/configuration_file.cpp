@@ -19,6 +19,9 @@ using std::filesystem::path;
 
 // PostgreSQL's own limit (CONF_FILE_MAX_DEPTH of guc.h).
 constexpr int deepest_include = 10;
+// Of all files of one read together: includes that include each other grow by the power of their depth.
+constexpr std::size_t most_files = 1000;
+constexpr std::size_t most_bytes = 16u << 20;
 
 bool is_space(char c) {
   return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
@@ -102,6 +105,7 @@ std::vector<std::string> configuration_files_in(int data_directory, const path& 
   while (const dirent* entry = ::readdir(stream.get())) {
     const std::string name = entry->d_name;
     if (name.ends_with(".conf") && !name.starts_with(".")) names.push_back(name);
+    if (names.size() > most_files) break;  // the reader refuses so many
   }
   std::ranges::sort(names);
   return names;
@@ -113,14 +117,20 @@ class ConfigurationReader {
       : data_directory_(data_directory), data_directory_path_(std::move(data_directory_path)) {}
 
   void read(const path& file, int depth) {
+    if (files_left_-- == 0) {
+      throw Error(ErrorCode::not_allowed,
+                  fmt::format("the configuration of the data directory has more than {} files", most_files),
+                  "look for files that include each other, and remove the lines that do");
+    }
     std::optional<std::string> text;
     try {
-      text = read_file_beneath(data_directory_, file);
+      text = read_file_beneath(data_directory_, file, bytes_left_);
     } catch (const Error& error) {
       throw Error(ErrorCode::not_allowed, fmt::format("cannot use the configuration file {} of the data directory: {}",
                                                       file.string(), error.message()));
     }
     if (!text) return;
+    bytes_left_ -= text->size();
     for (const ConfigurationLine& line : parse_configuration(*text)) {
       if (line.name == "include" || line.name == "include_if_exists") {
         include(file, line, resolve(file, line), depth);
@@ -172,6 +182,8 @@ class ConfigurationReader {
 
   int data_directory_;
   path data_directory_path_;
+  std::size_t files_left_ = most_files;
+  std::size_t bytes_left_ = most_bytes;
   std::map<std::string, std::string> values_;
 };
 

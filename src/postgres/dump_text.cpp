@@ -21,6 +21,10 @@ constexpr std::size_t longest_line = 64 * 1024;
 constexpr std::size_t comment_window = 64 * 1024;
 constexpr std::size_t longest_preamble = 64 << 20;
 
+constexpr std::size_t longest_identifier = 63;  // NAMEDATALEN - 1
+// No cluster has so many; text that only looks like a dump can.
+constexpr std::size_t most_roles = 10'000;
+
 constexpr std::string_view database_opening = "-- PostgreSQL database dump\n";
 constexpr std::string_view cluster_opening = "-- PostgreSQL database cluster dump\n";
 constexpr std::string_view database_closing = "-- PostgreSQL database dump complete";
@@ -61,6 +65,13 @@ Name take_name(std::string_view& text) {
     text.remove_prefix(1);
   }
   return name;
+}
+
+// As the server does with a name that is too long, which it takes for that of the same role (pg_mbcliplen in UTF-8).
+std::string cut_to_identifier(std::string_view name) {
+  std::size_t end = longest_identifier;
+  while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xc0) == 0x80) --end;
+  return std::string(name.substr(0, end));
 }
 
 bool is_role_to_make(const Name& name) {
@@ -139,10 +150,19 @@ std::uint64_t size_of_file(int fd) {
   return static_cast<std::uint64_t>(status.st_size);
 }
 
+void RoleCollector::add_role(std::string name) {
+  if (name.size() > longest_identifier) name = cut_to_identifier(name);
+  roles_.insert(std::move(name));
+  if (roles_.size() > most_roles) {
+    throw Error(ErrorCode::invalid_argument, fmt::format("the dump names more than {} roles", most_roles),
+                "make it with pg_dump --no-owner --no-privileges");
+  }
+}
+
 void RoleCollector::add_list(std::string_view text) {
   while (true) {
     const Name name = take_name(text);
-    if (is_role_to_make(name)) roles_.insert(name.text);
+    if (is_role_to_make(name)) add_role(name.text);
     if (!text.starts_with(", ")) return;
     text.remove_prefix(2);
   }

@@ -14,7 +14,8 @@ std::uint64_t size_of_file(int fd);
 
 // Collects the names of roles that the statements of a dump need: owners, grantees, and whom policies, default
 // privileges and user mappings are for. It knows the statements as pg_dump writes them, one to a line; a line of a
-// function's body that looks like one adds a name too many, which is harmless.
+// function's body that looks like one adds a name too many, which is harmless. Names are cut to the 63 bytes that the
+// server keeps. Throws Error invalid_argument when there are more than any cluster has.
 class RoleCollector {
  public:
   void add_line(std::string_view line);
@@ -22,6 +23,7 @@ class RoleCollector {
 
  private:
   void add_list(std::string_view text);
+  void add_role(std::string name);
 
   bool in_copy_data_ = false;
   std::set<std::string> roles_;

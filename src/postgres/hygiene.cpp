@@ -26,6 +26,9 @@ namespace {
 
 using std::filesystem::path;
 
+// Of the slots that pgtwig itself makes while it copies a server.
+constexpr std::string_view own_slot_prefix = "pgtwig_copy_";
+
 struct Entry {
   std::string name;
   bool is_link;
@@ -175,6 +178,7 @@ std::vector<std::string> paths_left_out_of_a_fork() {
 std::vector<std::string> held_back_slots(int data_directory) {
   std::vector<std::string> slots;
   for (const Entry& slot : entries_of(open_subdirectory(data_directory, "pg_replslot").get())) {
+    if (slot.name.starts_with(own_slot_prefix)) continue;
     slots.push_back("replication slot: " + slot.name);
   }
   return slots;

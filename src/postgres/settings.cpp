@@ -57,9 +57,12 @@ constexpr auto refusals = std::to_array<Refusal>({
     {"extension_destdir", runs_programs},
     {"jit_provider", runs_programs},
     {"plperl.on_init", runs_programs},
+    {"plperl.on_plperl_init", runs_programs},
     {"plperl.on_plperlu_init", runs_programs},
+    {"cron.host", goes_outside},
     {"fsync", is_durability},
     {"full_page_writes", is_durability},
+    {"synchronous_commit", "it is decided by the branch's durability (--durability relaxed)"},
     {"data_sync_retry", hides_damage},
     {"ignore_checksum_failure", hides_damage},
     {"ignore_invalid_pages", hides_damage},
@@ -77,11 +80,14 @@ constexpr auto refused_prefixes = std::to_array<RefusedPart>({
     {"unix_socket_", pgtwig_sets_it},
     {"recovery_target", "points in time are chosen when a branch is made"},
     {"archive_", goes_outside},
+    {"pljava.", runs_programs},
 });
 constexpr auto refused_parts = std::to_array<RefusedPart>({
     {"_command", runs_programs},
     {"_library", runs_programs},
     {"_libraries", runs_programs},
+    {"_script", runs_programs},
+    {".start_proc", runs_programs},
 });
 
 // Libraries that are only of use when the server loads them first, and that open no door.

@@ -234,7 +234,13 @@ TEST(UserSetting, IsRefusedWhenItRunsProgramsOrLoadsLibrariesOrIsNotTheUsersToSa
                                  "zero_damaged_pages",
                                  "primary_conninfo",
                                  "promote_trigger_file",
-                                 "stats_temp_directory"}) {
+                                 "stats_temp_directory",
+                                 "x.some_script",
+                                 "pltcl.start_proc",
+                                 "pljava.vmoptions",
+                                 "cron.host",
+                                 "plperl.on_plperl_init",
+                                 "synchronous_commit"}) {
     try {
       check_user_setting(name, "/x");
       ADD_FAILURE() << name << " was let through";

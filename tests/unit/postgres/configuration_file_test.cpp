@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include "base/error.h"
+#include "base/fs.h"
+#include "tests/support/temporary_directory.h"
+
 namespace pgtwig::postgres {
 namespace {
 
@@ -31,6 +35,24 @@ TEST(ConfigurationLine, KnowsItsNumber) {
   ASSERT_EQ(lines.size(), 2u);
   EXPECT_EQ(lines[0].line, 3);
   EXPECT_EQ(lines[1].line, 5);
+}
+
+TEST(ConfigurationOfADataDirectory, EndsThoughItsFilesIncludeEachOtherManyTimes) {
+  pgtwig::testing::TemporaryDirectory directory;
+  std::string includes;
+  for (int i = 0; i < 20; ++i) includes += "include 'b/" + std::to_string(i % 2) + ".conf'\n";
+  std::filesystem::create_directory(directory / "b");
+  write_file(directory / "postgresql.conf", includes);
+  write_file(directory / "b" / "0.conf", "include_dir 'c'\n");
+  write_file(directory / "b" / "1.conf", "include_dir 'c'\n");
+  std::filesystem::create_directory(directory / "b" / "c");
+  for (int i = 0; i < 100; ++i) write_file(directory / "b" / "c" / (std::to_string(i) + ".conf"), "work_mem = '1MB'\n");
+  try {
+    read_configuration(open_directory(directory.path()).get());
+    ADD_FAILURE() << "it read 2020 files";
+  } catch (const Error& error) {
+    EXPECT_NE(error.message().find("more than 1000 files"), std::string::npos) << error.message();
+  }
 }
 
 }  // namespace

@@ -233,5 +233,18 @@ TEST(RolesOfADump, AreThoseItsStatementsName) {
   EXPECT_THAT(roles_in_text(""), IsEmpty());
 }
 
+TEST(RolesOfADump, AreCutAsTheServerCutsThem) {
+  const std::string whole = "\u00e4" + std::string(60, 'x');
+  EXPECT_THAT(roles_in_text("ALTER TABLE t OWNER TO " + whole + "\u00e4;\n" + "ALTER TABLE u OWNER TO " +
+                            std::string(100, 'y') + ";\n"),
+              ElementsAre(std::string(63, 'y'), whole));
+}
+
+TEST(RolesOfADump, AreNotMoreThanAClusterHas) {
+  std::string text;
+  for (int i = 0; i <= 10'000; ++i) text += "ALTER TABLE t OWNER TO role_" + std::to_string(i) + ";\n";
+  EXPECT_THROW(roles_in_text(text), Error);
+}
+
 }  // namespace
 }  // namespace pgtwig::postgres

@@ -65,6 +65,7 @@ TEST_F(CleanFork, RemovesSlotsStandbyAndTemporaryFiles) {
   make_directories(data / "pg_tblspc" / "16999" / "PG_15_202209061" / "pgsql_tmp");
   write_file(data / "pg_stat_tmp" / "x", "x");
   write_file(data / "pg_dynshmem" / "x", "x");
+  std::filesystem::create_directory(data / "pg_replslot" / "pgtwig_copy_77");
   EXPECT_THAT(clean().held_back, UnorderedElementsAre("replication slot: mine", "standby"));
   for (const char* gone :
        {"postmaster.pid", "postmaster.opts", "standby.signal", "recovery.signal", "pg_replslot/mine", "base/pgsql_tmp",
