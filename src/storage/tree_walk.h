@@ -34,7 +34,7 @@ void copy_tree(int source, int target, const TreeWalk& walk);
 // has none. Returns the directory that was changed last, for make_durable().
 UniqueFd replace_part(int source, int target, const std::filesystem::path& relative, const TreeWalk& walk);
 
-// Makes what was copied into `directory` by the above survive a power failure; docs/decisions has the reasons. On XFS,
+// Makes what was cloned into `directory` by the above survive a power failure; docs/decisions has the reasons. On XFS,
 // whose journal is written strictly in order, a sync of the directory that was changed last is enough; elsewhere the
 // file system is synced.
 void make_durable(int directory);

@@ -56,7 +56,7 @@ void WalkDriver::fork(const VolumeId& source, const VolumeId& target, const Fork
     walk.leave_out = options.leave_out;
     copy_tree(source_volume.get(), directory, walk);
     effect("fork.end");
-    if (parts_.durable) make_durable(directory);
+    if (parts_.durable) parts_.sync(directory);
   });
 }
 
@@ -65,7 +65,7 @@ void WalkDriver::refork_part(const VolumeId& source, const VolumeId& target, con
   UniqueFd target_volume = pool_.open_volume(target);
   effect("refork_part");
   UniqueFd changed = replace_part(source_volume.get(), target_volume.get(), relative, parts_.walk);
-  if (parts_.durable) make_durable(changed.get());
+  if (parts_.durable) parts_.sync(changed.get());
 }
 
 void WalkDriver::destroy(const VolumeId& volume) {

@@ -14,6 +14,8 @@ struct WalkDriverParts {
   // fill, threads and before_effect of each fork. before_effect is called for the driver's other effects too.
   TreeWalk walk;
   bool durable = true;  // whether what it makes must survive a power failure
+  // Makes what a fork filled durable. Bytes are in no journal: for copies the file system is synced.
+  void (*sync)(int directory) = make_durable;
 };
 
 // fork() and refork_part() return when what they made is durable.
