@@ -50,9 +50,10 @@ class BtrfsDriver final : public VolumeDriver {
     // A snapshot shows an empty directory where the source has a subvolume of its own: a fork with a hole.
     if (btrfs::has_nested_subvolumes(source_volume.get()))
       throw Error(ErrorCode::storage_failed,
-                  fmt::format("volume {} holds a subvolume made by hand, {}, which a fork would lose", source.text(),
-                              btrfs::nested_subvolumes(source_volume.get()).front()),
-                  "move it out of the volume, or replace it by a plain directory");
+                  fmt::format("volume {} holds a subvolume made by hand, which a fork would lose", source.text()),
+                  fmt::format("find it by `btrfs subvolume list -o {}`; move it out of the volume, or replace it by a "
+                              "plain directory",
+                              (pool_.path() / source.text()).string()));
     UniqueFd pool = pool_.open();
     btrfs::snapshot_subvolume_at(source_volume.get(), pool.get(), target.text());
   }

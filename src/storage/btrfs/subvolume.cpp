@@ -10,8 +10,6 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <filesystem>
-#include <ranges>
 
 #include "base/fs.h"
 #include "storage/pool_directory.h"
@@ -61,18 +59,28 @@ void remove_single(int directory, const std::string& name) {
   throw btrfs_error(error, error_number, fmt::format("cannot destroy subvolume {}", name));
 }
 
-void remove_nested(int subvolume) {
-  clear_read_only(subvolume);
-  std::vector<std::string> paths = nested_subvolumes(subvolume);
-  for (const std::string& path : paths) {
-    UniqueFd nested = open_beneath(subvolume, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    clear_read_only(nested.get());
+// As deep as a path can be; each level holds a descriptor.
+constexpr int deepest_directory = 1000;
+
+UniqueFd open_child(int directory, const std::string& name) {
+  return open_beneath(directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+// Removes the subvolumes in a directory, innermost first. By handles: somebody at work in it can change any path. And
+// by looking, not with libbtrfsutil's iterator: for ordinary users that of 1.2 closes the descriptor it was given.
+void remove_nested(int directory, int depth) {
+  if (depth >= deepest_directory) {
+    throw Error(ErrorCode::storage_failed, "a volume holds directories nested too deeply to look for subvolumes in");
   }
-  for (const std::string& text : paths | std::views::reverse) {
-    std::filesystem::path path = text;
-    std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-    UniqueFd directory = open_beneath(subvolume, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    remove_single(directory.get(), path.filename());
+  for (const DirectoryEntry& entry : read_directory(directory)) {
+    if (entry.type != DT_DIR) continue;
+    const bool is_subvolume = is_subvolume_at(directory, entry.name);
+    {
+      UniqueFd child = open_child(directory, entry.name);
+      if (is_subvolume) clear_read_only(child.get());
+      remove_nested(child.get(), depth + 1);
+    }
+    if (is_subvolume) remove_single(directory, entry.name);
   }
 }
 
@@ -118,7 +126,8 @@ void remove_subvolume_at(int directory, const std::string& name) {
     if (errno == ENOENT) return;
     throw storage_error(errno, fmt::format("cannot open subvolume {}", name));
   }
-  remove_nested(subvolume.get());
+  clear_read_only(subvolume.get());
+  remove_nested(subvolume.get(), 0);
   subvolume.reset();
   remove_single(directory, name);
 }
@@ -129,24 +138,6 @@ bool has_nested_subvolumes(int subvolume) {
   if (ioctl(subvolume, BTRFS_IOC_GET_SUBVOL_ROOTREF, &children) != 0 && errno != EOVERFLOW)
     throw storage_error(errno, "cannot look for nested subvolumes");
   return children.num_items != 0;
-}
-
-// By looking, not with libbtrfsutil's iterator: for ordinary users that of 1.2 closes the descriptor it was given.
-std::vector<std::string> nested_subvolumes(int subvolume) {
-  std::vector<std::string> found;
-  std::vector<std::string> directories{"."};
-  while (!directories.empty()) {
-    std::string path = std::move(directories.back());
-    directories.pop_back();
-    UniqueFd directory = open_beneath(subvolume, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (const DirectoryEntry& entry : read_directory(directory.get())) {
-      if (entry.type != DT_DIR) continue;
-      std::string child = path == "." ? entry.name : path + "/" + entry.name;
-      if (is_subvolume_at(directory.get(), entry.name)) found.push_back(child);
-      directories.push_back(std::move(child));
-    }
-  }
-  return found;
 }
 
 std::string subvolume_uuid(int subvolume) {

@@ -3,7 +3,6 @@
 
 #include <optional>
 #include <string>
-#include <vector>
 
 namespace pgtwig::storage::btrfs {
 
@@ -17,8 +16,6 @@ void snapshot_subvolume_at(int source, int directory, const std::string& name);
 void remove_subvolume_at(int directory, const std::string& name);
 // Cheap, for the common case that there are none.
 bool has_nested_subvolumes(int subvolume);
-// Paths of the subvolumes within this one, parents before children.
-std::vector<std::string> nested_subvolumes(int subvolume);
 // As 32 hexadecimal digits.
 std::string subvolume_uuid(int subvolume);
 
