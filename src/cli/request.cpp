@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 
 #include "cli/render/progress.h"
+#include "cli/render/style.h"
 
 namespace pgtwig::cli {
 namespace {
@@ -63,7 +64,7 @@ std::string perform(Session& session, const Change& change) {
   else
     result = session.api().request_with_events(change.method, change.target, change.body, on_event);
   for (const auto& warning : warnings_of(result))
-    if (!progress.has_shown(warning)) session.warn(warning);
+    if (!progress.has_shown(warning)) session.warn(without_control_characters(warning));
   return result;
 }
 

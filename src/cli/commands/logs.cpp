@@ -7,6 +7,7 @@
 #include "cli/answers.h"
 #include "cli/commands/branch.h"
 #include "cli/commands/commands.h"
+#include "cli/render/style.h"
 #include "cli/targets.h"
 
 namespace pgtwig::cli {
@@ -34,9 +35,23 @@ std::vector<std::string> lines_of(const std::string& answer) {
   return lines;
 }
 
+// With its tabs, which PostgreSQL puts before the further lines of a statement.
+std::string shown_line(std::string_view line) {
+  std::string text;
+  while (true) {
+    auto tab = line.find('\t');
+    text += without_control_characters(line.substr(0, tab));
+    if (tab == std::string_view::npos) return text;
+    text += '\t';
+    line.remove_prefix(tab + 1);
+  }
+}
+
 void print_lines(Session& session, const std::vector<std::string>& lines, std::size_t first) {
   std::string text;
-  for (std::size_t i = first; i < lines.size(); ++i) text += lines[i] + "\n";
+  // A terminal obeys what a statement in the log may hold; a file gets the log as it is.
+  const bool is_terminal = session.console().data_terminal().is_terminal;
+  for (std::size_t i = first; i < lines.size(); ++i) text += (is_terminal ? shown_line(lines[i]) : lines[i]) + "\n";
   session.print(text);
 }
 

@@ -84,8 +84,12 @@ std::string without_control_characters(std::string_view text) {
   while (!text.empty()) {
     std::string_view bytes = next_character(text).bytes;
     auto first = static_cast<unsigned char>(bytes.front());
-    if (bytes.size() == 1 && (first < 0x20 || first == 0x7f))
-      clean += fmt::format("\\x{:02x}", first);
+    auto last = static_cast<unsigned char>(bytes.back());
+    const bool is_c0 = bytes.size() == 1 && (first < 0x20 || first == 0x7f);
+    // U+0080 to U+009F, which terminals obey as they do escape sequences, also as single bytes.
+    const bool is_c1 = last >= 0x80 && last <= 0x9f && (bytes.size() == 1 || (bytes.size() == 2 && first == 0xc2));
+    if (is_c0 || is_c1)
+      clean += fmt::format("\\x{:02x}", last);
     else
       clean += bytes;
   }

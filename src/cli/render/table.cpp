@@ -71,7 +71,10 @@ void append_line(std::string& text, const Layout& layout, const Table& table, co
 
 }  // namespace
 
-std::string render_table(const Table& table, const Terminal& terminal) {
+std::string render_table(const Table& given, const Terminal& terminal) {
+  Table table = given;
+  for (auto& row : table.rows)
+    for (auto& cell : row) cell = without_control_characters(cell);
   Layout layout = natural_layout(table);
   if (terminal.is_terminal) {
     auto width = static_cast<std::size_t>(terminal.width);
@@ -93,7 +96,8 @@ std::string render_card(const std::vector<std::pair<std::string, std::string>>& 
   std::string text;
   for (const auto& [title, value] : facts) {
     if (value.empty()) continue;
-    text += paint(terminal, Paint::bold, pad_right(title, widest)) + std::string(gap, ' ') + value + '\n';
+    text += paint(terminal, Paint::bold, pad_right(title, widest)) + std::string(gap, ' ') +
+            without_control_characters(value) + '\n';
   }
   return text;
 }

@@ -70,6 +70,10 @@ TEST(Style, PaintsOnlyWhereThereIsColour) {
 
 TEST(Style, ShowsControlCharactersInsteadOfSendingThem) {
   EXPECT_EQ("a\\x1b[2Jb\\x0ac", without_control_characters("a\x1b[2Jb\nc"));
+  EXPECT_EQ("a\\x9b2J\\x9b", without_control_characters("a\xc2\x9b"
+                                                        "2J\x9b"));
+  EXPECT_EQ("\u00e4\u0440", without_control_characters("\u00e4\u0440"));
+  EXPECT_TRUE(render_card({{"Held back", "x\x1b[2J"}}, Terminal{}).ends_with("x\\x1b[2J\n"));
 }
 
 void play(Progress& progress) {
@@ -135,9 +139,7 @@ TEST(Progress, UsesPlainLettersWhereTheLocaleHasNoOthers) {
 
 TEST(Progress, HasNoHeadingWhenNothingHappened) {
   FakeConsole console;
-  {
-    Progress progress(console, "Creating demo/dev", false);
-  }
+  { Progress progress(console, "Creating demo/dev", false); }
   EXPECT_EQ("", console.words);
 }
 
