@@ -159,8 +159,7 @@ void Housekeeping::sync_pools() {
   }
   for (const auto& pool : pools) {
     try {
-      const UniqueFd directory = open_directory(pool->record.directory);
-      if (::syncfs(directory.get()) != 0) throw system_error(errno, "cannot sync " + pool->record.directory.string());
+      sync_pool(*pool);
     } catch (const Error& error) {
       log::warn("{}", error.message());
     }

@@ -20,6 +20,9 @@ struct DriverCase {
   std::string driver;
   FileSystemKind file_system;
 };
+inline void PrintTo(const DriverCase& driver_case, std::ostream* out) {
+  *out << driver_case.driver;
+}
 
 class DriverContract : public ::testing::TestWithParam<DriverCase> {
  protected:
