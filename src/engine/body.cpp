@@ -100,12 +100,8 @@ void copy_in_backup_mode(Engine& engine, postgres::Connection& connection, const
   const UniqueFd data = open_directory(target.data());
   postgres::read_control_file(data.get());  // throws when it was torn
   const postgres::BackupSession::Label label = backup.end();
-  write_file_durably_at(data.get(), "backup_label", label.backup_label);
   const OsUser& user = engine.instance_user();
-  if (user.uid != engine.daemon_user().uid &&
-      ::fchownat(data.get(), "backup_label", user.uid, user.gid, AT_SYMLINK_NOFOLLOW) != 0) {
-    throw system_error(errno, "cannot hand backup_label to PostgreSQL's user");
-  }
+  write_file_durably_at(data.get(), "backup_label", label.backup_label, 0600, FileOwner{user.uid, user.gid});
   driver.refork_part(from, to, "data/pg_wal");
 }
 

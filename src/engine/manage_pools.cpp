@@ -18,7 +18,7 @@ LockRequest pool_lock(const PoolName& name) {
 PoolPlan plan_of(Engine& engine, const CreatePool& request) {
   if (request.directory && request.image_size) {
     throw Error(ErrorCode::invalid_argument, "a pool is either a directory or an image",
-                "give --directory or --size, not both");
+                "give --directory or --image-size, not both");
   }
   PoolPlan plan{.name = request.name,
                 .driver = request.driver.value_or(""),

@@ -186,8 +186,7 @@ std::expected<Connection, ConnectFailure> Connection::try_open_database(const Co
   PGconn* const raw = connection.connection_.get();
   if (raw == nullptr) throw std::bad_alloc();
   ::PQsetErrorVerbosity(raw, PQERRORS_VERBOSE);
-  ::PQsetNoticeProcessor(
-      raw, [](void*, const char*) {}, nullptr);
+  ::PQsetNoticeProcessor(raw, [](void*, const char*) {}, nullptr);
   PostgresPollingStatusType status = ::PQstatus(raw) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
   while (status != PGRES_POLLING_OK) {
     if (status == PGRES_POLLING_FAILED) return std::unexpected(connect_failure(raw));

@@ -86,7 +86,7 @@ void change_user_in_child(const ChildPlan& plan) {
 }
 
 void reset_signals_in_child() {
-  struct sigaction standard {};
+  struct sigaction standard{};
   standard.sa_handler = SIG_DFL;
   for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &standard, nullptr);
   sigset_t none;

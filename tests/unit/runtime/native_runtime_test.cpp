@@ -159,7 +159,7 @@ TEST_F(NativeRuntime, AppendsToALogThatOnlyTheDaemonCanRead) {
   start_ready();
   EXPECT_TRUE(wait_until([&] { return log().find("ready to accept connections") != std::string::npos; }));
   EXPECT_TRUE(log().starts_with("before\n"));
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(::stat(spec_->log_file.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0600u);
   EXPECT_EQ(status.st_uid, ::geteuid());
