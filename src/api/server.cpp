@@ -257,7 +257,9 @@ struct Server::Impl {
 };
 
 Server::Server(engine::Engine& engine, ServerOptions options)
-    : impl_(std::make_unique<Impl>(engine, std::move(options))) {}
+    : impl_(std::make_unique<Impl>(engine, std::move(options))) {
+  log::debug("the server is made");  // the log's own set-up happens here and not on two connections' threads at once
+}
 Server::~Server() = default;
 void Server::run() {
   impl_->run();

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -55,7 +57,9 @@ class EngineTest : public testing::Test {
       make_directories(directory, 0755);
     }
     Config config;
-    config.ports = {.first = 21001, .last = 21999};
+    // Tests run beside each other: each process takes its ports from a hundred of its own.
+    const auto first = static_cast<std::uint16_t>(10'000 + ::getpid() % 200 * 100);
+    config.ports = {.first = first, .last = static_cast<std::uint16_t>(first + 99)};
     EngineParts parts{.paths = paths,
                       .config = config,
                       .catalog = catalog::open_catalog(paths.catalog(), installation_),
@@ -66,7 +70,8 @@ class EngineTest : public testing::Test {
                       .open_driver =
                           [this](std::string_view, const std::filesystem::path& directory) {
                             return storage::make_memory_driver(directory, [this](std::string_view effect) {
-                              if (on_effect_) on_effect_(effect);
+                              const auto on_effect = effect_hook();
+                              if (on_effect) on_effect(effect);
                             });
                           },
                       .find_installations = [] { return postgres::find_installations({}); }};
@@ -102,9 +107,20 @@ class EngineTest : public testing::Test {
     return names;
   }
 
+  // What is called before each effect on storage, on whatever thread it happens.
+  void set_effect_hook(std::function<void(std::string_view)> hook) {
+    const std::lock_guard lock(effect_mutex_);
+    on_effect_ = std::move(hook);
+  }
+  std::function<void(std::string_view)> effect_hook() {
+    const std::lock_guard lock(effect_mutex_);
+    return on_effect_;
+  }
+
   std::filesystem::path root_;
   OsUser instance_user_;
   const InstallationId installation_ = InstallationId::random();
+  std::mutex effect_mutex_;
   std::function<void(std::string_view)> on_effect_;
   std::unique_ptr<Engine> engine_;
   RecordingListener listener_;

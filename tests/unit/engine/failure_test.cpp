@@ -2,6 +2,8 @@
 // at all.
 #include "tests/unit/engine/engine_fixture.h"
 
+#include <atomic>
+
 #include "engine/sweeper.h"
 
 namespace pgtwig::engine {
@@ -17,7 +19,7 @@ class NthFailure {
   bool came() const { return left_ <= 0; }
 
  private:
-  int left_;
+  std::atomic<int> left_;
 };
 
 constexpr int more_effects_than_there_are = 100'000;
@@ -30,7 +32,7 @@ TEST_F(FailureTest, CreateThatFailsAnywhereLeavesNothing) {
   int n = 1;
   for (; n < more_effects_than_there_are; n = n < 8 ? n + 1 : n * 2) {
     auto failure = std::make_shared<NthFailure>(n);
-    on_effect_ = [failure](std::string_view effect) { (*failure)(effect); };
+    set_effect_hook([failure](std::string_view effect) { (*failure)(effect); });
     bool failed = false;
     try {
       create_branch(*engine_, {.path = path("dev")}, listener_);
@@ -38,7 +40,7 @@ TEST_F(FailureTest, CreateThatFailsAnywhereLeavesNothing) {
       failed = true;
       EXPECT_EQ(error.code(), ErrorCode::no_space) << error.message();
     }
-    on_effect_ = nullptr;
+    set_effect_hook(nullptr);
     if (!failed) break;
     sweep(*engine_);
     EXPECT_EQ(volumes().size(), 1U) << "after failure " << n;
@@ -56,14 +58,14 @@ TEST_F(FailureTest, ResetThatFailsAnywhereLeavesTheOldBranchRunning) {
   const BranchView before = get_branch(*engine_, path("dev"));
   for (int n = 1; n < more_effects_than_there_are; n = n < 8 ? n + 1 : n * 2) {
     auto failure = std::make_shared<NthFailure>(n);
-    on_effect_ = [failure](std::string_view effect) { (*failure)(effect); };
+    set_effect_hook([failure](std::string_view effect) { (*failure)(effect); });
     bool failed = false;
     try {
       reset_branch(*engine_, {.path = path("dev")}, listener_);
     } catch (const Error&) {
       failed = true;
     }
-    on_effect_ = nullptr;
+    set_effect_hook(nullptr);
     sweep(*engine_);
     const BranchView after = get_branch(*engine_, path("dev"));
     EXPECT_EQ(after.state, "running") << "after failure " << n;
