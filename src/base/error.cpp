@@ -16,6 +16,7 @@ constexpr ErrorCode all_codes[] = {
     ErrorCode::conflict,
     ErrorCode::busy,
     ErrorCode::timed_out,
+    ErrorCode::cancelled,
     ErrorCode::not_allowed,
     ErrorCode::not_available,
     ErrorCode::no_space,
@@ -41,6 +42,8 @@ constexpr ErrorCodeInfo info_of(ErrorCode code) {
       return {"busy", 5, 423, "55P03", false};
     case ErrorCode::timed_out:
       return {"timed_out", 6, 504, "57014", true};
+    case ErrorCode::cancelled:
+      return {"cancelled", 2, 409, "57014", false};
     case ErrorCode::not_allowed:
       return {"not_allowed", 9, 403, "42501", false};
     case ErrorCode::not_available:

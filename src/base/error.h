@@ -15,6 +15,7 @@ enum class ErrorCode {
   conflict,  // has children, is protected, wrong state
   busy,      // somebody else's operation holds it
   timed_out,
+  cancelled,  // somebody asked for it
   not_allowed,
   not_available,  // asked for rightly, but this build or file system cannot do it
   no_space,

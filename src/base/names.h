@@ -72,7 +72,18 @@ struct Ago {
   std::chrono::seconds duration;
   bool operator==(const Ago&) const = default;
 };
-using Point = std::variant<Now, TimePoint, Ago, Lsn, SnapshotName>;
+// "xid:748": just after this transaction committed.
+struct TransactionPoint {
+  std::uint64_t xid = 0;
+  bool operator==(const TransactionPoint&) const = default;
+};
+// "restore-point:before-migration": what pg_create_restore_point() named.
+struct RestorePointName {
+  std::string text;
+  bool operator==(const RestorePointName&) const = default;
+};
+// A snapshot's name or the beginning of its id is what is none of the others.
+using Point = std::variant<Now, TimePoint, Ago, Lsn, TransactionPoint, RestorePointName, SnapshotName>;
 std::expected<Point, std::string> parse_point(std::string_view text);
 
 // What a person wrote for a branch at a moment. `^parent` and `^self` are left in `branch_text` for the engine to

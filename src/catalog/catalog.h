@@ -74,7 +74,59 @@ struct BranchRecord {
   std::optional<TimePoint> expires_at;
 };
 
-// A volume that may be destroyed once `operation` is over.
+// One body that a branch has or had: kept, with its WAL archive, for as long as its history can be recovered from. The
+// newest of a branch is its present body.
+struct IncarnationRecord {
+  IncarnationId id;
+  ProjectId project;
+  BranchId branch;
+  std::string cause;                    // "create", "reset", "restore"
+  std::optional<IncarnationId> source;  // the body that it continues; absent: a project's first
+  std::string origin;                   // in words, "demo/main@before-migration"; empty: a project's first
+  // The moment of the source that it began with.
+  TimePoint source_time;
+  // Its own copies of WAL segments begin with the one that holds this; before that its history is its source's.
+  Lsn own_from;
+  std::uint32_t timeline = 1;  // of its own WAL
+  TimePoint began_at;          // when it became the branch's body
+  std::optional<TimePoint> ended_at = {};  // when another took its place
+};
+
+enum class SnapshotKind {
+  manual,     // somebody asked for it: only somebody who asks removes it
+  scheduled,  // a restore point, pruned by its schedule's rules
+  restore,    // what was there before a restore in place; as lasting as a manual one
+};
+std::string_view snapshot_kind_name(SnapshotKind kind);
+
+// A volume that is never started: one moment of a branch.
+struct SnapshotRecord {
+  IncarnationId id;  // of its volume
+  ProjectId project;
+  BranchId branch;
+  IncarnationId incarnation;  // the body it was taken of
+  std::string name;           // unique in the branch
+  std::string message;
+  SnapshotKind kind = SnapshotKind::manual;
+  // Where replay begins, and the least LSN that can be reached from it (a running source's insert position just after).
+  Lsn redo;
+  Lsn end;
+  std::uint32_t timeline = 1;
+  std::uint64_t next_xid = 0;  // transactions from this one on committed after it, if at all
+  std::vector<std::string> held_back;
+  bool maybe_has_subscriptions = false;
+  TimePoint created_at;  // taken just after the moment that it holds
+};
+
+// How often a branch gets a restore point by itself, and which are kept.
+struct ScheduleRecord {
+  BranchId branch;
+  std::chrono::seconds every{0};  // zero: never, whatever the configuration says
+  std::string keep;               // "24h,14d,8w"
+};
+
+// A volume that may be destroyed once `operation` is over; with it goes the WAL archive of that id, when no incarnation
+// record has it any more.
 struct SweepRecord {
   IncarnationId volume;
   PoolId pool;
@@ -120,6 +172,18 @@ class Transaction {
   virtual void update(const BranchRecord& branch) = 0;
   virtual void remove_branch(const BranchId& branch) = 0;
 
+  virtual void insert(const IncarnationRecord& incarnation) = 0;
+  virtual void update(const IncarnationRecord& incarnation) = 0;
+  virtual void remove_incarnation(const IncarnationId& incarnation) = 0;
+
+  // Throws Error already_exists for a name that the branch has.
+  virtual void insert(const SnapshotRecord& snapshot) = 0;
+  virtual void update(const SnapshotRecord& snapshot) = 0;
+  virtual void remove_snapshot(const IncarnationId& snapshot) = 0;
+
+  virtual void put(const ScheduleRecord& schedule) = 0;
+  virtual void remove_schedule(const BranchId& branch) = 0;
+
   virtual void insert(const SweepRecord& sweep) = 0;
   virtual void remove_sweep(const IncarnationId& volume) = 0;
 
@@ -153,6 +217,17 @@ class Catalog {
   virtual std::vector<BranchRecord> children(const BranchId& branch) = 0;
   // Of a host's branches; cheap with thousands of them.
   virtual std::vector<std::uint16_t> used_ports(const std::string& host) = 0;
+
+  virtual std::vector<IncarnationRecord> incarnations(const ProjectId& project) = 0;  // oldest first
+  virtual std::vector<IncarnationRecord> incarnations(const BranchId& branch) = 0;    // oldest first
+  virtual std::optional<IncarnationRecord> find_incarnation(const IncarnationId& id) = 0;
+
+  virtual std::vector<SnapshotRecord> snapshots(const ProjectId& project) = 0;  // oldest first
+  virtual std::vector<SnapshotRecord> snapshots(const BranchId& branch) = 0;    // oldest first
+  virtual std::optional<SnapshotRecord> find_snapshot(const BranchId& branch, const std::string& name) = 0;
+  virtual std::optional<SnapshotRecord> find_snapshot(const IncarnationId& id) = 0;
+
+  virtual std::optional<ScheduleRecord> find_schedule(const BranchId& branch) = 0;
 
   virtual std::vector<SweepRecord> sweep_list() = 0;
   virtual std::vector<OperationRecord> operations(int limit) = 0;  // newest first

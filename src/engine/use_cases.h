@@ -87,6 +87,68 @@ struct ResetBranch {
 };
 BranchView reset_branch(Engine&, const ResetBranch&, Listener&);
 
+// In place: the branch gets a body that holds its own past at `at`, and keeps its name, port, password and settings. What
+// was there before becomes a snapshot, so that it can be undone.
+struct RestoreBranch {
+  BranchPath path;
+  Point at;
+};
+BranchView restore_branch(Engine&, const RestoreBranch&, Listener&);
+// Its snapshots, and where its bodies came from; newest first.
+std::vector<LogEntryView> branch_history(Engine&, const BranchPath&);
+
+struct CreateSnapshot {
+  BranchPath branch;
+  std::optional<std::string> name = {};  // absent: made of the time
+  std::string message = {};
+  catalog::SnapshotKind kind = catalog::SnapshotKind::manual;
+};
+SnapshotView create_snapshot(Engine&, const CreateSnapshot&, Listener&);
+struct SnapshotFilter {
+  std::optional<ProjectName> project = {};
+  std::optional<BranchPath> branch = {};
+};
+std::vector<SnapshotView> list_snapshots(Engine&, const SnapshotFilter&);  // oldest first
+// `name_or_id`: its name, or the beginning of its id.
+SnapshotView get_snapshot(Engine&, const BranchPath&, const std::string& name_or_id);
+struct DeleteSnapshot {
+  BranchPath branch;
+  std::string name_or_id;
+  bool if_exists = false;
+};
+void delete_snapshot(Engine&, const DeleteSnapshot&, Listener&);
+struct CleanUpSnapshots {
+  std::optional<ProjectName> project = {};
+  std::optional<BranchPath> branch = {};  // neither: all
+  std::chrono::hours older_than;
+  bool dry_run = false;
+};
+struct SnapshotCleanup {
+  std::vector<std::string> deleted;  // or, on a dry run, what would be
+  std::vector<std::string> kept;     // "demo/main@v1: it has branches"
+};
+SnapshotCleanup clean_up_snapshots(Engine&, const CleanUpSnapshots&, Listener&);
+ScheduleView get_schedule(Engine&, const BranchPath&);
+struct SetSchedule {
+  BranchPath branch;
+  std::optional<std::chrono::seconds> every = {};  // zero: off; neither this nor keep: the configured one again
+  std::optional<std::string> keep = {};
+};
+ScheduleView set_schedule(Engine&, const SetSchedule&);
+
+WalView wal_info(Engine&, const BranchPath&);
+WalVerifyView verify_wal(Engine&, const std::optional<BranchPath>&);  // absent: of all branches
+struct CleanUpWal {
+  std::optional<BranchPath> branch = {};
+  std::chrono::hours older_than;
+  bool dry_run = false;
+};
+WalCleanupView clean_up_wal(Engine&, const CleanUpWal&);
+
+// Asks a running operation to stop: it fails with code `cancelled` and leaves nothing behind. Throws Error not_found,
+// conflict when it is over or past the point where it could.
+void cancel_operation(Engine&, const std::string& id_or_prefix);
+
 struct StartBranch {
   BranchPath path;
   std::optional<std::uint16_t> port = {};

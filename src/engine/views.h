@@ -31,6 +31,23 @@ struct OriginView {
   TimePoint time;
 };
 
+// A stretch of a branch's history without gaps: every moment in it can be recovered.
+struct WindowView {
+  TimePoint from;
+  TimePoint to;
+  std::string from_lsn;
+  std::string to_lsn;
+  bool is_open = false;  // it goes on with the running branch; `to` is now
+};
+
+// One body in the history of a branch's data, newest first.
+struct LineageView {
+  std::string branch;                // whose body it is or was: "demo/main"
+  std::string cause;                 // create, reset, restore
+  std::optional<std::string> origin;  // "demo/main@2026-..."
+  TimePoint began_at;
+};
+
 struct BranchView {
   std::string name;  // "demo/dev"
   std::string project;
@@ -54,6 +71,8 @@ struct BranchView {
   std::optional<OriginView> origin;
   std::map<std::string, std::string> settings;
   std::vector<std::string> held_back;
+  std::vector<WindowView> windows;    // oldest first; of `branch get` and of what an operation just made
+  std::vector<LineageView> lineage;   // likewise
   std::vector<std::string> warnings;  // of the operation just done: unlogged tables, prepared transactions, ...
   std::vector<StepView> steps;        // of the operation just done
   std::optional<std::int64_t> total_ms;
@@ -114,6 +133,80 @@ struct CredentialsView {
   std::string database;
 };
 
+struct SnapshotView {
+  std::string id;
+  std::string name;  // "demo/main@before-migration"
+  std::string project;
+  std::string branch;    // "main"
+  std::string snapshot;  // "before-migration"
+  std::string message;
+  std::string kind;  // manual, scheduled, restore
+  std::string lsn;
+  TimePoint created_at;
+  std::vector<std::string> branches;  // made from it: "demo/dev"
+  std::string pool;
+  std::string method;
+  std::vector<std::string> warnings;
+  std::vector<StepView> steps;
+  std::optional<std::int64_t> total_ms;
+};
+
+struct ScheduleView {
+  std::string branch;  // "demo/main"
+  std::string every;   // "1h"; "off"
+  std::string keep;    // "24h,14d,8w"
+  bool is_default = false;
+  std::optional<TimePoint> last;
+  std::optional<TimePoint> next;
+};
+
+struct GapView {
+  std::string from;  // names of the first and last missing or unusable segment
+  std::string to;
+  std::string reason;  // "missing", "truncated", ...
+};
+
+// The WAL archive of a branch, all its bodies taken together.
+struct WalView {
+  std::string branch;
+  bool is_archiving = false;
+  std::string why_not;  // when it is not
+  int segments = 0;
+  Bytes bytes;
+  Bytes limit;
+  std::optional<std::string> oldest;  // segment names, of the present body
+  std::optional<std::string> newest;
+  std::vector<GapView> gaps;
+  std::vector<WindowView> windows;
+};
+
+struct WalProblemView {
+  std::string branch;
+  std::string segment;
+  std::string problem;
+};
+struct WalVerifyView {
+  int segments = 0;
+  std::vector<WalProblemView> problems;
+  std::vector<WindowView> windows;
+};
+struct WalCleanupView {
+  int removed_segments = 0;  // or, on a dry run, that would be
+  Bytes removed_bytes;
+  int kept_segments = 0;
+  std::vector<std::string> kept_because;  // "demo/main: 12 segments, its window of 7d needs them"
+  bool is_dry_run = false;
+};
+
+// One line of a branch's history, as git log shows commits.
+struct LogEntryView {
+  TimePoint time;
+  std::string kind;  // create, snapshot, reset, restore
+  std::string id;    // of the snapshot or body
+  std::string text;  // "snapshot before-migration: schema v12"
+  std::string lsn;
+};
+
 struct StatusView {
   std::string version;
   int pid = 0;
@@ -126,7 +219,7 @@ struct StatusView {
 
 // One line of the event stream.
 struct Event {
-  std::string type;  // "operation.begun", "step.begun", "step.done", "notice", "operation.done", "operation.failed"
+  std::string type;  // "operation.begun", "step.begun", "step.progress", "step.done", "notice", "operation.done", "operation.failed"
   std::string operation;  // id
   std::string kind;
   std::string target;

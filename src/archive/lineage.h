@@ -1,0 +1,122 @@
+// From where to where a branch can be recovered, and with which files: arithmetic over restore points and segments,
+// without a file or a clock. The engine fills the records and does what a plan says.
+//
+// The history of a body is a chain. It began as a fork of another body at some moment (forked or recovered), and that one
+// likewise. Before its beginning its history is its source's, up to the fork and never beyond: the segments of both
+// have the same names there, often the same timeline, and other bytes. From the segment that holds `own_from` on,
+// only its own count, and they hold all from their first byte on.
+#pragma once
+
+#include <expected>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "archive/wal_segment.h"
+#include "base/ids.h"
+#include "base/names.h"
+#include "base/time.h"
+
+namespace pgtwig::archive {
+
+// Where replay can begin: a snapshot of a body.
+struct RestorePoint {
+  IncarnationId volume;
+  Lsn redo;  // replay begins here
+  Lsn end;   // and only what is at or after this can be reached: before it the files are of several moments
+  Timeline timeline = 1;
+  std::uint64_t next_xid = 0;  // transactions from this on commit after `end`, if at all
+  TimePoint time;              // just after its moment
+};
+
+struct AvailableSegment {
+  Segment segment;
+  // All that was committed in it was committed before this; of one that is being written, absent.
+  std::optional<TimePoint> completed_at;
+  bool is_live = false;  // in pg_wal of a volume, not in the archive
+};
+
+struct Link {
+  IncarnationId incarnation;
+  Timeline timeline = 1;
+  Lsn own_from;
+  TimePoint source_time;  // the moment of the link before that it continues
+  TimePoint began_at;     // when it became a branch's body; later than source_time for a recovered one
+  TimePoint ended_at;     // when it was replaced, stopped for good, or now
+  std::optional<Lsn> written_until = {};  // end of its WAL where that is known (running, or shut down)
+  std::vector<RestorePoint> restore_points;
+  std::vector<AvailableSegment> segments;  // usable ones; in any order
+};
+struct Lineage {
+  std::vector<Link> links;  // oldest first; the last is the body in question
+  Bytes segment_size{16 << 20};
+};
+
+// A stretch that can be recovered without a gap, in the time and the LSNs of the last link and those before it.
+struct Window {
+  TimePoint from;
+  TimePoint to;
+  Lsn from_lsn;
+  Lsn to_lsn;
+  bool is_open = false;  // reaches the end of the last link
+  bool operator==(const Window&) const = default;
+};
+// Oldest first, merged where they touch. A restore point without WAL after it is a window of one moment.
+std::vector<Window> windows(const Lineage& lineage);
+
+struct Gap {
+  Segment first;
+  Segment last;
+};
+// Missing segments between those that are there, of the last link.
+std::vector<Gap> gaps(const Lineage& lineage);
+
+struct EndOfWal {
+  bool operator==(const EndOfWal&) const = default;
+};
+struct TransactionTarget {
+  std::uint64_t xid = 0;
+};
+struct NamedTarget {
+  std::string name;
+};
+// A moment of the lineage's last link or of one before it.
+using Target = std::variant<TimePoint, Lsn, TransactionTarget, NamedTarget, EndOfWal>;
+
+struct PlannedSegment {
+  IncarnationId incarnation;  // whose archive (or pg_wal) has it
+  Segment segment;
+  bool is_live = false;
+};
+struct ReplayPlan {
+  RestorePoint start;
+  std::vector<PlannedSegment> segments;  // without a gap, in the order of replay
+  Timeline timeline = 1;                 // to be pinned: of the link that holds the target
+  std::size_t link = 0;                  // index of that link
+  bool reaches_end = false;              // up to the end of the last link's WAL
+  std::vector<IncarnationId> histories;  // whose timeline history files are needed, with their timelines
+};
+// The nearest restore point at or before the target from which WAL leads to it without a gap. The error is a sentence
+// that names the window, or says that there is none.
+std::expected<ReplayPlan, std::string> plan_replay(const Lineage& lineage, const Target& target);
+
+// Which archived segments nothing needs any more.
+struct Retention {
+  TimePoint keep_after;                       // the promised window begins here
+  std::optional<TimePoint> older_than = {};  // only segments completed before this may go
+};
+struct Removal {
+  IncarnationId incarnation;
+  Segment segment;
+};
+struct RetentionPlan {
+  std::vector<Removal> removals;
+  int kept = 0;
+  std::vector<std::string> reasons;  // of those older than asked for, but kept: "needed from restore point ... on"
+};
+// `lineages` has one for each body that lives or whose history is kept; a segment that any of them needs is kept. Needed
+// is: from the newest restore point at or before `keep_after` on (or the oldest, if all are later), up to the end.
+RetentionPlan plan_retention(const std::vector<Lineage>& lineages, const Retention& retention);
+
+}  // namespace pgtwig::archive
