@@ -1,6 +1,6 @@
-// The programs that PostgreSQL itself runs, as its own user: `pgtwig wal push` is the archive_command, `pgtwig wal fetch`
-// the restore_command of a recovery. main/ calls them before anything else, so that they start in a millisecond or two;
-// they need no daemon.
+// The programs that PostgreSQL itself runs, as its own user: `pgtwig wal push` is the archive_command, `pgtwig wal
+// fetch` the restore_command of a recovery. main/ calls them before anything else, so that they start in a millisecond
+// or two; they need no daemon.
 #pragma once
 
 #include <filesystem>
@@ -11,8 +11,8 @@
 
 namespace pgtwig::archive {
 
-// The text for archive_command: `helper` is the program, `segments` relative to the data directory (PostgreSQL's working
-// directory), so that no path in it needs more than quoting.
+// The text for archive_command: `helper` is the program, `segments` relative to the data directory (PostgreSQL's
+// working directory), so that no path in it needs more than quoting.
 std::string archive_command(const std::filesystem::path& helper, const std::filesystem::path& segments, Bytes limit);
 // The text for restore_command; `restore` is the archive's restore/.
 std::string restore_command(const std::filesystem::path& helper, const std::filesystem::path& restore);

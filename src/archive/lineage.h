@@ -1,8 +1,8 @@
 // From where to where a branch can be recovered, and with which files: arithmetic over restore points and segments,
 // without a file or a clock. The engine fills the records and does what a plan says.
 //
-// The history of a body is a chain. It began as a fork of another body at some moment (forked or recovered), and that one
-// likewise. Before its beginning its history is its source's, up to the fork and never beyond: the segments of both
+// The history of a body is a chain. It began as a fork of another body at some moment (forked or recovered), and that
+// one likewise. Before its beginning its history is its source's, up to the fork and never beyond: the segments of both
 // have the same names there, often the same timeline, and other bytes. From the segment that holds `own_from` on,
 // only its own count, and they hold all from their first byte on.
 #pragma once
@@ -32,7 +32,7 @@ struct RestorePoint {
 
 struct AvailableSegment {
   Segment segment;
-  // All that was committed in it was committed before this; of one that is being written, absent.
+  // When its last byte was written (see ArchivedFile); of one that is being written, absent.
   std::optional<TimePoint> completed_at;
   bool is_live = false;  // in pg_wal of a volume, not in the archive
 };
@@ -41,12 +41,15 @@ struct Link {
   IncarnationId incarnation;
   Timeline timeline = 1;
   Lsn own_from;
-  TimePoint source_time;  // the moment of the link before that it continues
-  TimePoint began_at;     // when it became a branch's body; later than source_time for a recovered one
-  TimePoint ended_at;     // when it was replaced, stopped for good, or now
-  std::optional<Lsn> written_until = {};  // end of its WAL where that is known (running, or shut down)
+  // The moment of the link before that it continues: of a fork, just before it; of a recovered body, its target.
+  TimePoint source_time;
+  TimePoint began_at;  // when it became a branch's body; later than source_time for a recovered one
+  TimePoint ended_at;  // when it was replaced, stopped for good, or now
+  // The end of its WAL, or a little less. Without it only a live segment is taken for the end: an archive alone can't
+  // tell whether it lacks its newest.
+  std::optional<Lsn> written_until = {};
   std::vector<RestorePoint> restore_points;
-  std::vector<AvailableSegment> segments;  // usable ones; in any order
+  std::vector<AvailableSegment> segments;  // usable ones, in any order; those of other timelines are ignored
 };
 struct Lineage {
   std::vector<Link> links;  // oldest first; the last is the body in question
@@ -89,21 +92,35 @@ struct PlannedSegment {
   Segment segment;
   bool is_live = false;
 };
+struct PlannedHistory {
+  IncarnationId incarnation;  // whose archive (or pg_wal) has this timeline's history file
+  Timeline timeline = 1;
+};
 struct ReplayPlan {
   RestorePoint start;
-  std::vector<PlannedSegment> segments;  // without a gap, in the order of replay
-  Timeline timeline = 1;                 // to be pinned: of the link that holds the target
-  std::size_t link = 0;                  // index of that link
-  bool reaches_end = false;              // up to the end of the last link's WAL
-  std::vector<IncarnationId> histories;  // whose timeline history files are needed, with their timelines
+  // Without a gap, in the order of replay, as far as there are any. All up to the target is in the first `needed`; in
+  // the others PostgreSQL may find the later commit at which it stops.
+  std::vector<PlannedSegment> segments;
+  std::size_t needed = 0;
+  Timeline timeline = 1;     // to be pinned
+  std::size_t link = 0;      // which link holds the target: the source of the new body
+  bool reaches_end = false;  // up to the end of the WAL of the body that has the last segment
+  // PostgreSQL may come to the end of the segments before it meets something later than a time or an LSN. Then the end
+  // is the answer, provided that replay came this far: else a segment is damaged.
+  Lsn must_reach;
+  Lsn expected_end;  // about where it will stop, for a progress bar
+  std::vector<PlannedHistory> histories;
 };
-// The nearest restore point at or before the target from which WAL leads to it without a gap. The error is a sentence
-// that names the window, or says that there is none.
+// The nearest restore point at or before the target from which WAL leads to it without a gap. For a transaction and a
+// name, of which nobody knows where they are, all WAL from there on. The error is a sentence that names the window, or
+// says that there is none.
 std::expected<ReplayPlan, std::string> plan_replay(const Lineage& lineage, const Target& target);
+// The link that holds this byte.
+std::size_t link_at(const Lineage& lineage, Lsn lsn);
 
 // Which archived segments nothing needs any more.
 struct Retention {
-  TimePoint keep_after;                       // the promised window begins here
+  TimePoint keep_after;                      // the promised window begins here
   std::optional<TimePoint> older_than = {};  // only segments completed before this may go
 };
 struct Removal {
@@ -112,11 +129,13 @@ struct Removal {
 };
 struct RetentionPlan {
   std::vector<Removal> removals;
-  int kept = 0;
-  std::vector<std::string> reasons;  // of those older than asked for, but kept: "needed from restore point ... on"
+  int kept = 0;                      // of those older than asked for
+  std::vector<std::string> reasons;  // why: "12 segments are needed from the restore point of ... on"
 };
-// `lineages` has one for each body that lives or whose history is kept; a segment that any of them needs is kept. Needed
-// is: from the newest restore point at or before `keep_after` on (or the oldest, if all are later), up to the end.
+// `lineages` has one for each body that lives or whose history is kept; a segment that any of them needs is kept.
+// Needed is: from the newest restore point at or before `keep_after` on (or the oldest, if all are later), up to the
+// end of the body, or to the moment at which another continued it. Where nothing is promised any more (it ended before
+// `keep_after`) nothing is needed.
 RetentionPlan plan_retention(const std::vector<Lineage>& lineages, const Retention& retention);
 
 }  // namespace pgtwig::archive

@@ -58,5 +58,8 @@ std::expected<SegmentFacts, std::string> read_segment_facts(int fd);
 // The header of every page: magic number, address, timeline, and of the first one the cluster and sizes; the file's
 // size. An error is a sentence that begins with a small letter.
 std::expected<void, std::string> check_segment(int fd, const ExpectedSegment& expected);
+// How far a segment was written that may be the last of its body: the beginning of its last page, behind which there
+// are only zeros or what an older segment left. nullopt: to its end.
+std::expected<std::optional<Lsn>, std::string> find_last_page(int fd, const Segment& segment, Bytes segment_size);
 
 }  // namespace pgtwig::archive
