@@ -14,7 +14,9 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/keep_rules.h"
 #include "base/names.h"
+#include "base/time.h"
 
 namespace pgtwig {
 
@@ -24,7 +26,7 @@ constexpr std::string_view settings_table = "postgres.settings";
 constexpr std::string_view settings_prefix = "postgres.settings.";
 constexpr std::uint64_t first_unprivileged_port = 1024;
 
-enum class Kind { text, number, size, list };
+enum class Kind { text, number, size, flag, list };
 
 // What is wrong with a value; nothing when it is right.
 using Problem = std::optional<std::string>;
@@ -69,6 +71,42 @@ Problem set_size(Bytes& target, const std::string& value) {
   auto size = parse_bytes(value);
   if (!size) return size.error();
   target = *size;
+  return std::nullopt;
+}
+
+Problem set_flag(bool& target, const std::string& value) {
+  if (value != "on" && value != "off") return fmt::format("'{}' is not on or off", value);
+  target = value == "on";
+  return std::nullopt;
+}
+
+// A limit may be taken away altogether.
+Problem set_limit(Bytes& target, const std::string& value) {
+  return value == "off" ? set_size(target, "0") : set_size(target, value);
+}
+
+std::string show_limit(Bytes limit) {
+  return limit == Bytes{0} ? "off" : format_bytes(limit);
+}
+
+Problem set_duration(std::chrono::seconds& target, const std::string& value) {
+  const auto duration = parse_duration(value);
+  if (!duration) return duration.error();
+  target = *duration;
+  return std::nullopt;
+}
+
+// How often something is done, or never.
+Problem set_interval(std::chrono::seconds& target, const std::string& value) {
+  if (value != "off") return set_duration(target, value);
+  target = std::chrono::seconds(0);
+  return std::nullopt;
+}
+
+Problem set_keep_rules(std::string& target, const std::string& value) {
+  const auto rules = parse_keep_rules(value);
+  if (!rules) return rules.error();
+  target = value;
   return std::nullopt;
 }
 
@@ -124,6 +162,25 @@ const std::vector<Key>& keys() {
       {"branch.shared_buffers", "shared_buffers of every branch but main, unless set for it", Kind::text,
        [](Config& config, const Values& values) { return set_memory(config.branch_shared_buffers, values[0]); },
        [](const Config& config) { return config.branch_shared_buffers; }},
+      {"wal.archive",
+       "whether every durable branch keeps its WAL, so that it can be recovered to any moment: on or off", Kind::flag,
+       [](Config& config, const Values& values) { return set_flag(config.wal_archive, values[0]); },
+       [](const Config& config) { return std::string(config.wal_archive ? "on" : "off"); }},
+      {"wal.limit", "the size of each branch's WAL archive, the oldest goes first; off: no limit", Kind::size,
+       [](Config& config, const Values& values) { return set_limit(config.wal_limit, values[0]); },
+       [](const Config& config) { return show_limit(config.wal_limit); }},
+      {"recovery.window", "how far back branches can be recovered, as far as wal.limit allows", Kind::text,
+       [](Config& config, const Values& values) { return set_duration(config.recovery_window, values[0]); },
+       [](const Config& config) { return format_duration(config.recovery_window); }},
+      {"snapshots.every", "how often each project's main gets a restore point by itself; off: never", Kind::text,
+       [](Config& config, const Values& values) { return set_interval(config.snapshots_every, values[0]); },
+       [](const Config& config) {
+         return config.snapshots_every.count() == 0 ? "off" : format_duration(config.snapshots_every);
+       }},
+      {"snapshots.keep", "which of those are kept: 24h,14d,8w is one an hour for 24 hours, one a day, one a week",
+       Kind::text,
+       [](Config& config, const Values& values) { return set_keep_rules(config.snapshots_keep, values[0]); },
+       [](const Config& config) { return config.snapshots_keep; }},
   };
   return all;
 }
@@ -217,6 +274,9 @@ std::optional<Values> values_of(const toml::node& node, Kind kind) {
     case Kind::size:
       if (!node.is_integer() && !node.is_string()) return std::nullopt;
       return Values{*scalar_text(node)};
+    case Kind::flag:
+      if (!node.is_boolean() && !node.is_string()) return std::nullopt;
+      return Values{*scalar_text(node)};
     case Kind::list: {
       const toml::array* array = node.as_array();
       if (!array) return std::nullopt;
@@ -239,6 +299,8 @@ std::string_view kind_text(Kind kind) {
       return "a whole number";
     case Kind::size:
       return "a size like \"60G\"";
+    case Kind::flag:
+      return "true or false";
     case Kind::list:
       return "a list of texts in brackets";
   }
@@ -297,6 +359,12 @@ std::string toml_string(std::string_view text) {
   return result + "\"";
 }
 
+std::string toml_literal(Kind kind, const std::string& value) {
+  if (kind == Kind::number) return value;
+  if (kind == Kind::flag) return value == "on" ? "true" : "false";
+  return toml_string(value);
+}
+
 Values split_list(const std::string& text) {
   Values values;
   std::string_view rest = text;
@@ -333,7 +401,7 @@ Change make_change(Config& config, const std::string& key, const std::string& va
     if (dot != key.npos) change.section = key.substr(0, dot);
     change.name = key.substr(dot + 1);
     Values literals;
-    for (const std::string& one : values) literals.push_back(known->kind == Kind::number ? one : toml_string(one));
+    for (const std::string& one : values) literals.push_back(toml_literal(known->kind, one));
     change.literal = fmt::format("{}", fmt::join(literals, ", "));
     if (known->kind == Kind::list) change.literal = "[" + change.literal + "]";
   }
@@ -469,7 +537,7 @@ void set_config_value(const std::filesystem::path& file, const std::string& key,
     } catch (const Error&) {
       continue;  // this edit broke the file; the next may not
     }
-    struct stat status{};
+    struct stat status {};
     const mode_t mode = stat(target.c_str(), &status) == 0 ? status.st_mode & 07777 : 0644;
     make_directories(target.parent_path());
     write_file_durably(target, edited, mode);

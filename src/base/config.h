@@ -2,6 +2,7 @@
 // an error.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -27,11 +28,11 @@ struct Config {
   std::map<std::string, std::string> postgres_settings;  // [postgres.settings] for every branch
   std::string branch_shared_buffers = "16MB";            // [branch] shared_buffers: of every branch but main unless set
   bool wal_archive = true;                               // [wal] archive: of every branch that is durable
-  Bytes wal_limit = 4_GiB;                               // [wal] limit: of each branch's archive
+  Bytes wal_limit = 4_GiB;                               // [wal] limit: of each branch's archive; zero: none
   std::chrono::seconds recovery_window = std::chrono::hours(24 * 7);  // [recovery] window: WAL is kept this long
-  std::chrono::seconds snapshots_every = std::chrono::hours(1);       // [snapshots] every: of each project's main
-  std::string snapshots_keep = "24h,14d,8w";                          // [snapshots] keep
-  std::map<std::string, std::string> origins;            // key -> "default", "file", "environment"
+  std::chrono::seconds snapshots_every = std::chrono::hours(1);  // [snapshots] every: of each project's main; zero: off
+  std::string snapshots_keep = "24h,14d,8w";                     // [snapshots] keep
+  std::map<std::string, std::string> origins;                    // key -> "default", "file", "environment"
 };
 
 struct ConfigKey {

@@ -16,6 +16,12 @@ constexpr std::size_t longest_branch_name = 200;
 // Longer texts are no misspelt name, and the comparison grows with their product.
 constexpr std::size_t longest_compared_name = 256;
 constexpr std::size_t most_suggestions = 3;
+// PostgreSQL's MAXFNAMELEN (src/include/access/xlog_internal.h), less the byte that ends the text.
+constexpr std::size_t longest_restore_point_name = 63;
+// FirstNormalTransactionId (src/include/access/transam.h): those below never commit.
+constexpr std::uint64_t first_transaction = 3;
+constexpr std::string_view transaction_prefix = "xid:";
+constexpr std::string_view restore_point_prefix = "restore-point:";
 
 bool is_lower_or_digit(char letter) {
   return (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9');
@@ -124,6 +130,28 @@ std::expected<Point, std::string> parse_time(std::string_view text) {
   return Point(*time);
 }
 
+std::expected<Point, std::string> parse_transaction(std::string_view digits) {
+  TransactionPoint point;
+  const char* const end = digits.data() + digits.size();
+  const auto [rest, error] = std::from_chars(digits.data(), end, point.xid);
+  if (error != std::errc{} || rest != end || point.xid < first_transaction) {
+    return std::unexpected(fmt::format("'{}' is not a transaction's id; write it like xid:748", shown(digits)));
+  }
+  return Point(point);
+}
+
+std::expected<Point, std::string> parse_restore_point(std::string_view name) {
+  if (name.empty() || name.size() > longest_restore_point_name) {
+    return std::unexpected(fmt::format("a restore point's name has 1 to {} bytes; write it like restore-point:before",
+                                       longest_restore_point_name));
+  }
+  // PostgreSQL itself takes any text for a name.
+  if (std::ranges::any_of(name, [](char letter) { return (letter >= 0 && letter < ' ') || letter == 0x7f; })) {
+    return std::unexpected(fmt::format("'{}' has a control character in it", shown(name)));
+  }
+  return Point(RestorePointName{std::string(name)});
+}
+
 // The number of letters to change, add, drop or swap with their neighbour to get from one text to the other.
 std::size_t edit_distance(std::string_view from, std::string_view to) {
   std::vector<std::size_t> before_last(to.size() + 1);
@@ -196,8 +224,11 @@ std::expected<Lsn, std::string> parse_lsn(std::string_view text) {
 
 std::expected<Point, std::string> parse_point(std::string_view text) {
   if (text.empty())
-    return std::unexpected("the point is empty; write a time, '2 hours ago', 10m, an LSN or a snapshot");
+    return std::unexpected(
+        "the point is empty; write a time, '2 hours ago', 10m, an LSN, xid:748, restore-point:NAME or a snapshot");
   if (text == "now") return Point(Now{});
+  if (text.starts_with(transaction_prefix)) return parse_transaction(text.substr(transaction_prefix.size()));
+  if (text.starts_with(restore_point_prefix)) return parse_restore_point(text.substr(restore_point_prefix.size()));
   if (text.ends_with(" ago")) {
     auto duration = parse_duration(text.substr(0, text.size() - 4));
     if (!duration) return std::unexpected(duration.error());

@@ -68,6 +68,33 @@ class SqliteCatalog final : public Catalog {
         "SELECT port FROM branches WHERE host = ? AND port <> 0 ORDER BY port", host);
   }
 
+  std::vector<IncarnationRecord> incarnations(const ProjectId& project) override {
+    return all(read_incarnation, "SELECT * FROM incarnations WHERE project = ? ORDER BY began_at, rowid", project);
+  }
+  std::vector<IncarnationRecord> incarnations(const BranchId& branch) override {
+    return all(read_incarnation, "SELECT * FROM incarnations WHERE branch = ? ORDER BY began_at, rowid", branch);
+  }
+  std::optional<IncarnationRecord> find_incarnation(const IncarnationId& id) override {
+    return one(read_incarnation, "SELECT * FROM incarnations WHERE id = ?", id);
+  }
+
+  std::vector<SnapshotRecord> snapshots(const ProjectId& project) override {
+    return all(read_snapshot, "SELECT * FROM snapshots WHERE project = ? ORDER BY created_at, rowid", project);
+  }
+  std::vector<SnapshotRecord> snapshots(const BranchId& branch) override {
+    return all(read_snapshot, "SELECT * FROM snapshots WHERE branch = ? ORDER BY created_at, rowid", branch);
+  }
+  std::optional<SnapshotRecord> find_snapshot(const BranchId& branch, const std::string& name) override {
+    return one(read_snapshot, "SELECT * FROM snapshots WHERE branch = ? AND name = ?", branch, name);
+  }
+  std::optional<SnapshotRecord> find_snapshot(const IncarnationId& id) override {
+    return one(read_snapshot, "SELECT * FROM snapshots WHERE id = ?", id);
+  }
+
+  std::optional<ScheduleRecord> find_schedule(const BranchId& branch) override {
+    return one(read_schedule, "SELECT * FROM schedules WHERE branch = ?", branch);
+  }
+
   std::vector<SweepRecord> sweep_list() override { return all(read_sweep, "SELECT * FROM sweep_list ORDER BY volume"); }
   std::vector<OperationRecord> operations(int limit) override {
     return all(read_operation,

@@ -87,9 +87,11 @@ struct IncarnationRecord {
   TimePoint source_time;
   // Its own copies of WAL segments begin with the one that holds this; before that its history is its source's.
   Lsn own_from;
-  std::uint32_t timeline = 1;  // of its own WAL
-  TimePoint began_at;          // when it became the branch's body
+  std::uint32_t timeline = 1;              // of its own WAL
+  TimePoint began_at;                      // when it became the branch's body
   std::optional<TimePoint> ended_at = {};  // when another took its place
+  // The snapshot whose volume it was forked from; absent: the source's own. That snapshot may be gone.
+  std::optional<IncarnationId> snapshot = {};
 };
 
 enum class SnapshotKind {
@@ -98,6 +100,7 @@ enum class SnapshotKind {
   restore,    // what was there before a restore in place; as lasting as a manual one
 };
 std::string_view snapshot_kind_name(SnapshotKind kind);
+std::optional<SnapshotKind> parse_snapshot_kind(std::string_view text);
 
 // A volume that is never started: one moment of a branch.
 struct SnapshotRecord {

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/ids.h"
+#include "base/names.h"
 #include "base/time.h"
 
 namespace pgtwig::catalog {
@@ -108,6 +109,8 @@ class Connection {
     statement.bind(index, value.string());
   }
   static void bind(SQLite::Statement& statement, int index, int value) { statement.bind(index, value); }
+  static void bind(SQLite::Statement& statement, int index, std::int64_t value) { statement.bind(index, value); }
+  static void bind(SQLite::Statement& statement, int index, Lsn value) { statement.bind(index, format_lsn(value)); }
   static void bind(SQLite::Statement& statement, int index, TimePoint value) {
     statement.bind(index, static_cast<std::int64_t>(value.time_since_epoch().count()));
   }

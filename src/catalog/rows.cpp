@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::pair<Durability, std::string_view> durability_names[] = {
     {Durability::full, "full"}, {Durability::relaxed, "relaxed"}, {Durability::none, "none"}};
+constexpr std::pair<SnapshotKind, std::string_view> snapshot_kind_names[] = {
+    {SnapshotKind::manual, "manual"}, {SnapshotKind::scheduled, "scheduled"}, {SnapshotKind::restore, "restore"}};
 constexpr std::pair<OperationState, std::string_view> operation_state_names[] = {
     {OperationState::running, "running"}, {OperationState::done, "done"}, {OperationState::failed, "failed"}};
 
@@ -17,6 +19,18 @@ Durability read_durability(Row& row) {
   std::string text = row.text();
   if (auto durability = parse_durability(text)) return *durability;
   Row::malformed("a durability", text);
+}
+
+SnapshotKind read_snapshot_kind(Row& row) {
+  std::string text = row.text();
+  if (auto kind = parse_snapshot_kind(text)) return *kind;
+  Row::malformed("the kind of a snapshot", text);
+}
+
+Lsn read_lsn(Row& row) {
+  std::string text = row.text();
+  if (auto lsn = parse_lsn(text)) return *lsn;
+  Row::malformed("an LSN", text);
 }
 
 OperationState read_operation_state(Row& row) {
@@ -83,6 +97,20 @@ std::optional<Durability> parse_durability(std::string_view text) {
   return std::nullopt;
 }
 
+std::string_view snapshot_kind_name(SnapshotKind kind) {
+  for (const auto& [value, name] : snapshot_kind_names) {
+    if (value == kind) return name;
+  }
+  std::unreachable();
+}
+
+std::optional<SnapshotKind> parse_snapshot_kind(std::string_view text) {
+  for (const auto& [value, name] : snapshot_kind_names) {
+    if (name == text) return value;
+  }
+  return std::nullopt;
+}
+
 std::string_view operation_state_name(OperationState state) {
   for (const auto& [value, name] : operation_state_names) {
     if (value == state) return name;
@@ -130,6 +158,42 @@ BranchRecord read_branch(Row row) {
           .origin = {.branch = row.text(), .snapshot = row.text(), .lsn = row.text(), .time = row.time()},
           .created_at = row.time(),
           .expires_at = row.optional_time()};
+}
+
+IncarnationRecord read_incarnation(Row row) {
+  return {.id = row.id<IncarnationId>(),
+          .project = row.id<ProjectId>(),
+          .branch = row.id<BranchId>(),
+          .cause = row.text(),
+          .source = row.optional_id<IncarnationId>(),
+          .origin = row.text(),
+          .source_time = row.time(),
+          .own_from = read_lsn(row),
+          .timeline = static_cast<std::uint32_t>(row.integer()),
+          .began_at = row.time(),
+          .ended_at = row.optional_time(),
+          .snapshot = row.optional_id<IncarnationId>()};
+}
+
+SnapshotRecord read_snapshot(Row row) {
+  return {.id = row.id<IncarnationId>(),
+          .project = row.id<ProjectId>(),
+          .branch = row.id<BranchId>(),
+          .incarnation = row.id<IncarnationId>(),
+          .name = row.text(),
+          .message = row.text(),
+          .kind = read_snapshot_kind(row),
+          .redo = read_lsn(row),
+          .end = read_lsn(row),
+          .timeline = static_cast<std::uint32_t>(row.integer()),
+          .next_xid = static_cast<std::uint64_t>(row.integer()),
+          .held_back = read_texts(row),
+          .maybe_has_subscriptions = row.boolean(),
+          .created_at = row.time()};
+}
+
+ScheduleRecord read_schedule(Row row) {
+  return {.branch = row.id<BranchId>(), .every = std::chrono::seconds(row.integer()), .keep = row.text()};
 }
 
 SweepRecord read_sweep(Row row) {

@@ -13,6 +13,9 @@ namespace pgtwig::catalog {
 PoolRecord read_pool(Row row);
 ProjectRecord read_project(Row row);
 BranchRecord read_branch(Row row);
+IncarnationRecord read_incarnation(Row row);
+SnapshotRecord read_snapshot(Row row);
+ScheduleRecord read_schedule(Row row);
 SweepRecord read_sweep(Row row);
 // All columns but `sequence`.
 OperationRecord read_operation(Row row);

@@ -17,8 +17,8 @@ constexpr int application_id = 0x70677477;
 
 // The script at index n leads from schema version n to n + 1. A script that was released is never changed.
 //
-// Times are microseconds since 1970, settings JSON objects, lists JSON arrays. Foreign keys are checked at the commit,
-// so that a transaction may remove or swap things in any order.
+// Times are microseconds since 1970, settings JSON objects, lists JSON arrays, LSNs as PostgreSQL writes them. Foreign
+// keys are checked at the commit, so that a transaction may remove or swap things in any order.
 constexpr std::array migrations = {
     R"sql(
 CREATE TABLE installation (
@@ -91,6 +91,60 @@ CREATE TABLE operations (
   started_at    INTEGER NOT NULL,
   finished_at   INTEGER
 ) STRICT;
+)sql",
+    // A branch's present body is the only one that version 1 knows, and nothing of its past can be recovered: it begins
+    // with itself. Whose it was made of is certain only if the parent still has the body of then.
+    R"sql(
+CREATE TABLE incarnations (
+  id          TEXT    NOT NULL PRIMARY KEY,
+  project     TEXT    NOT NULL REFERENCES projects (id) DEFERRABLE INITIALLY DEFERRED,
+  branch      TEXT    NOT NULL REFERENCES branches (id) DEFERRABLE INITIALLY DEFERRED,
+  cause       TEXT    NOT NULL CHECK (cause IN ('create', 'reset', 'restore')),
+  source      TEXT,
+  origin      TEXT    NOT NULL,
+  source_time INTEGER NOT NULL,
+  own_from    TEXT    NOT NULL,
+  timeline    INTEGER NOT NULL CHECK (timeline BETWEEN 1 AND 4294967295),
+  began_at    INTEGER NOT NULL,
+  ended_at    INTEGER,
+  snapshot    TEXT
+) STRICT;
+CREATE INDEX incarnations_by_branch ON incarnations (branch, began_at);
+CREATE INDEX incarnations_by_project ON incarnations (project, began_at);
+
+CREATE TABLE snapshots (
+  id                      TEXT    NOT NULL PRIMARY KEY,
+  project                 TEXT    NOT NULL REFERENCES projects (id) DEFERRABLE INITIALLY DEFERRED,
+  branch                  TEXT    NOT NULL REFERENCES branches (id) DEFERRABLE INITIALLY DEFERRED,
+  incarnation             TEXT    NOT NULL,
+  name                    TEXT    NOT NULL,
+  message                 TEXT    NOT NULL,
+  kind                    TEXT    NOT NULL CHECK (kind IN ('manual', 'scheduled', 'restore')),
+  redo                    TEXT    NOT NULL,
+  end_lsn                 TEXT    NOT NULL,
+  timeline                INTEGER NOT NULL CHECK (timeline BETWEEN 1 AND 4294967295),
+  next_xid                INTEGER NOT NULL CHECK (next_xid >= 0),
+  held_back               TEXT    NOT NULL CHECK (json_valid(held_back)),
+  maybe_has_subscriptions INTEGER NOT NULL CHECK (maybe_has_subscriptions IN (0, 1)),
+  created_at              INTEGER NOT NULL,
+  UNIQUE (branch, name)
+) STRICT;
+CREATE INDEX snapshots_by_branch ON snapshots (branch, created_at);
+CREATE INDEX snapshots_by_project ON snapshots (project, created_at);
+
+CREATE TABLE schedules (
+  branch TEXT    NOT NULL PRIMARY KEY REFERENCES branches (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+  every  INTEGER NOT NULL CHECK (every >= 0),
+  keep   TEXT    NOT NULL
+) STRICT;
+
+INSERT INTO incarnations
+SELECT body.incarnation, body.project, body.id, 'create', source.incarnation, body.origin_branch, body.origin_time,
+       '0/0', 1, max(body.created_at, body.origin_time), NULL, NULL
+FROM branches AS body
+JOIN projects ON projects.id = body.project
+LEFT JOIN branches AS source ON source.id = body.parent AND source.origin_time <= body.origin_time
+                            AND body.origin_branch = projects.name || '/' || source.name;
 )sql",
 };
 

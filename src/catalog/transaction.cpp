@@ -94,6 +94,82 @@ class SqliteTransaction final : public Transaction {
     change([&] { return writer_.query("DELETE FROM branches WHERE id = ?", branch).run(); });
   }
 
+  void insert(const IncarnationRecord& incarnation) override {
+    change([&] {
+      return writer_
+          .query("INSERT INTO incarnations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", incarnation.id,
+                 incarnation.project, incarnation.branch, incarnation.cause, incarnation.source, incarnation.origin,
+                 incarnation.source_time, incarnation.own_from, std::int64_t{incarnation.timeline},
+                 incarnation.began_at, incarnation.ended_at, incarnation.snapshot)
+          .run();
+    });
+  }
+
+  void update(const IncarnationRecord& incarnation) override {
+    int changed = change([&] {
+      return writer_
+          .query(
+              "UPDATE incarnations SET project = ?, branch = ?, cause = ?, source = ?, origin = ?, source_time = ?, "
+              "own_from = ?, timeline = ?, began_at = ?, ended_at = ?, snapshot = ? WHERE id = ?",
+              incarnation.project, incarnation.branch, incarnation.cause, incarnation.source, incarnation.origin,
+              incarnation.source_time, incarnation.own_from, std::int64_t{incarnation.timeline}, incarnation.began_at,
+              incarnation.ended_at, incarnation.snapshot, incarnation.id)
+          .run();
+    });
+    require_one(changed, "branch body", incarnation.id.text());
+  }
+
+  void remove_incarnation(const IncarnationId& incarnation) override {
+    change([&] { return writer_.query("DELETE FROM incarnations WHERE id = ?", incarnation).run(); });
+  }
+
+  void insert(const SnapshotRecord& snapshot) override {
+    change_named(fmt::format("snapshot '{}' already exists", snapshot.name), [&] {
+      return writer_
+          .query("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", snapshot.id,
+                 snapshot.project, snapshot.branch, snapshot.incarnation, snapshot.name, snapshot.message,
+                 snapshot_kind_name(snapshot.kind), snapshot.redo, snapshot.end, std::int64_t{snapshot.timeline},
+                 static_cast<std::int64_t>(snapshot.next_xid), texts_json(snapshot.held_back),
+                 snapshot.maybe_has_subscriptions, snapshot.created_at)
+          .run();
+    });
+  }
+
+  void update(const SnapshotRecord& snapshot) override {
+    int changed = change_named(fmt::format("snapshot '{}' already exists", snapshot.name), [&] {
+      return writer_
+          .query(
+              "UPDATE snapshots SET project = ?, branch = ?, incarnation = ?, name = ?, message = ?, kind = ?, "
+              "redo = ?, end_lsn = ?, timeline = ?, next_xid = ?, held_back = ?, maybe_has_subscriptions = ?, "
+              "created_at = ? WHERE id = ?",
+              snapshot.project, snapshot.branch, snapshot.incarnation, snapshot.name, snapshot.message,
+              snapshot_kind_name(snapshot.kind), snapshot.redo, snapshot.end, std::int64_t{snapshot.timeline},
+              static_cast<std::int64_t>(snapshot.next_xid), texts_json(snapshot.held_back),
+              snapshot.maybe_has_subscriptions, snapshot.created_at, snapshot.id)
+          .run();
+    });
+    require_one(changed, "snapshot", snapshot.name);
+  }
+
+  void remove_snapshot(const IncarnationId& snapshot) override {
+    change([&] { return writer_.query("DELETE FROM snapshots WHERE id = ?", snapshot).run(); });
+  }
+
+  void put(const ScheduleRecord& schedule) override {
+    change([&] {
+      return writer_
+          .query(
+              "INSERT INTO schedules VALUES (?, ?, ?) "
+              "ON CONFLICT (branch) DO UPDATE SET every = excluded.every, keep = excluded.keep",
+              schedule.branch, std::int64_t{schedule.every.count()}, schedule.keep)
+          .run();
+    });
+  }
+
+  void remove_schedule(const BranchId& branch) override {
+    change([&] { return writer_.query("DELETE FROM schedules WHERE branch = ?", branch).run(); });
+  }
+
   void insert(const SweepRecord& sweep) override {
     change([&] {
       return writer_
@@ -190,7 +266,7 @@ class SqliteTransaction final : public Transaction {
     if (exception.getExtendedErrorCode() == SQLITE_CONSTRAINT_FOREIGNKEY) {
       return Error(ErrorCode::conflict,
                    "the change would leave something without what it belongs to: a branch without its parent or "
-                   "project, or a project or volume without its pool",
+                   "project, a snapshot or body without its branch, or a project or volume without its pool",
                    "see what there is with: pgtwig status");
     }
     return translate(exception, writer_.file());

@@ -71,6 +71,14 @@ jit = false
 pg_stat_statements.max = 1000
 [branch]
 shared_buffers = "32MB"
+[wal]
+archive = false
+limit = "10G"
+[recovery]
+window = "14 days"
+[snapshots]
+every = "15m"
+keep = "12h, 30d"
 )");
   EXPECT_EQ(config.runtime, "podman");
   EXPECT_EQ(config.log_level, "debug");
@@ -82,6 +90,11 @@ shared_buffers = "32MB"
   EXPECT_THAT(config.postgres_settings, ElementsAre(Pair("jit", "off"), Pair("max_connections", "50"),
                                                     Pair("pg_stat_statements.max", "1000"), Pair("work_mem", "8MB")));
   EXPECT_EQ(config.branch_shared_buffers, "32MB");
+  EXPECT_FALSE(config.wal_archive);
+  EXPECT_EQ(config.wal_limit, 10_GiB);
+  EXPECT_EQ(config.recovery_window, std::chrono::days(14));
+  EXPECT_EQ(config.snapshots_every, std::chrono::minutes(15));
+  EXPECT_EQ(config.snapshots_keep, "12h, 30d");
   EXPECT_EQ(config.origins.at("ports.first"), "file");
   EXPECT_EQ(config.origins.at("postgres.settings.work_mem"), "file");
   for (const ConfigKey& key : config_keys()) {
@@ -124,6 +137,32 @@ TEST_F(ConfigFile, IsRefusedWhenAValueIsWrong) {
               HasSubstr("not the name of a PostgreSQL setting"));
   EXPECT_THAT(refused("[postgres.settings]\nwork_mem = \"1\\n2\"\n"), HasSubstr("more than one line"));
   EXPECT_THAT(refused("[branch]\nshared_buffers = \"16mb\"\n"), HasSubstr("shared_buffers"));
+}
+
+TEST_F(ConfigFile, SaysOffForWhatIsNotLimitedOrNotDone) {
+  const Config config = load("[wal]\nlimit = 0\narchive = \"on\"\n[snapshots]\nevery = \"off\"\n");
+  EXPECT_TRUE(config.wal_archive);
+  EXPECT_EQ(config.snapshots_every.count(), 0);
+  EXPECT_EQ(config_value(config, "wal.limit"), "off");
+  EXPECT_EQ(config_value(config, "snapshots.every"), "off");
+  EXPECT_EQ(config_value(config, "wal.archive"), "on");
+  EXPECT_EQ(config_value(config, "recovery.window"), "7d");
+  EXPECT_THAT(set("", "wal.limit", "off"), HasSubstr("[wal]\nlimit = \"off\"\n"));
+  EXPECT_THAT(set("", "wal.archive", "off"), HasSubstr("[wal]\narchive = false\n"));
+  EXPECT_THAT(set("", "snapshots.every", "off"), HasSubstr("every = \"off\"\n"));
+  EXPECT_THAT(set("", "snapshots.every", "2h 30m"), HasSubstr("every = \"2h 30m\"\n"));
+}
+
+TEST_F(ConfigFile, RefusesWhatCannotBeKeptOrDone) {
+  EXPECT_THAT(refused("[wal]\narchive = 1\n"), HasSubstr("wal.archive: must be true or false"));
+  EXPECT_THAT(refused("[wal]\narchive = \"maybe\"\n"), HasSubstr("not on or off"));
+  EXPECT_THAT(refused("[wal]\nlimit = \"much\"\n"), HasSubstr("'much'"));
+  EXPECT_THAT(refused("[recovery]\nwindow = \"0s\"\n"), HasSubstr("no time at all"));
+  EXPECT_THAT(refused("[recovery]\nwindow = \"off\"\n"), HasSubstr("not a duration"));
+  EXPECT_THAT(refused("[snapshots]\nevery = \"often\"\n"), HasSubstr("not a duration"));
+  for (const char* rules : {"", ",", "24", "h", "24h,", "0d", "-1d", "24h;7d", "24hours", "1001h", "5y"}) {
+    EXPECT_THAT(refused(std::string("[snapshots]\nkeep = \"") + rules + "\"\n"), HasSubstr("snapshots.keep")) << rules;
+  }
 }
 
 TEST_F(ConfigFile, KeepsCommentsAndOrderWhenAKeyIsSet) {
@@ -198,7 +237,7 @@ TEST_F(ConfigFile, KeepsItsModeAndALinkToItStaysOne) {
   set_config_value(directory_ / "link", "runtime", "docker");
   EXPECT_TRUE(std::filesystem::is_symlink(directory_ / "link"));
   EXPECT_EQ(read_file(file_), "runtime = \"docker\"\n");
-  struct stat status{};
+  struct stat status {};
   ASSERT_EQ(stat(file_.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0640u);
 }

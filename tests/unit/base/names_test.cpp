@@ -131,6 +131,22 @@ TEST(Points, AreToldApartByTheirShape) {
   EXPECT_EQ(parse_point("v1.0"), Point(SnapshotName{"v1.0"}));
   EXPECT_EQ(parse_point("10mm"), Point(SnapshotName{"10mm"}));
   EXPECT_EQ(parse_point("2026-03-01-nightly"), Point(SnapshotName{"2026-03-01-nightly"}));
+  EXPECT_EQ(parse_point("xid:748"), Point(TransactionPoint{748}));
+  EXPECT_EQ(parse_point("xid:8589934592"), Point(TransactionPoint{8589934592}));
+  EXPECT_EQ(parse_point("xid"), Point(SnapshotName{"xid"}));
+  EXPECT_EQ(parse_point("restore-point:before v2 / müll"), Point(RestorePointName{"before v2 / müll"}));
+  EXPECT_EQ(parse_point("restore-point:2 hours ago"), Point(RestorePointName{"2 hours ago"}));
+  EXPECT_EQ(parse_point("restore-point"), Point(SnapshotName{"restore-point"}));
+}
+
+TEST(Points, AreRefusedWhenATransactionOrRestorePointIsMalformed) {
+  for (const char* text : {"xid:", "xid:0", "xid:2", "xid:-5", "xid:x", "xid:7 ", "xid:18446744073709551616",
+                           "restore-point:", "restore-point:a\nb"}) {
+    EXPECT_FALSE(parse_point(text)) << text;
+  }
+  EXPECT_TRUE(parse_point("restore-point:" + std::string(63, 'x')));
+  EXPECT_FALSE(parse_point("restore-point:" + std::string(64, 'x')));
+  EXPECT_THAT(parse_point("xid:abc").error(), HasSubstr("xid:748"));
 }
 
 TEST(Points, AreRefusedWhenMalformed) {
@@ -155,6 +171,11 @@ TEST(BranchReferences, AreSplitAtTheFirstAtAndTheFirstSlash) {
   EXPECT_FALSE(reference->project);
   EXPECT_EQ(reference->branch_text, "dev");
   EXPECT_TRUE(std::holds_alternative<TimePoint>(reference->point));
+
+  reference = parse_branch_reference("demo/dev@restore-point:a@b/c");
+  ASSERT_TRUE(reference);
+  EXPECT_EQ(reference->branch_text, "dev");
+  EXPECT_EQ(reference->point, Point(RestorePointName{"a@b/c"}));
 
   reference = parse_branch_reference("demo/^parent");
   ASSERT_TRUE(reference);

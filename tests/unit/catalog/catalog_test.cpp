@@ -116,6 +116,42 @@ void insert_all(Catalog& catalog, const Records&... records) {
   transaction->commit();
 }
 
+IncarnationRecord make_incarnation(const BranchRecord& branch, int began) {
+  return {.id = branch.incarnation,
+          .project = branch.project,
+          .branch = branch.id,
+          .cause = "create",
+          .source = std::nullopt,
+          .origin = "",
+          .source_time = moment(began),
+          .own_from = {0x1000028},
+          .timeline = 1,
+          .began_at = moment(began)};
+}
+
+SnapshotRecord make_snapshot(const BranchRecord& branch, const std::string& name, int created) {
+  return {.id = IncarnationId::random(),
+          .project = branch.project,
+          .branch = branch.id,
+          .incarnation = branch.incarnation,
+          .name = name,
+          .message = "",
+          .kind = SnapshotKind::manual,
+          .redo = {0x2000028},
+          .end = {0x2000110},
+          .timeline = 1,
+          .next_xid = 748,
+          .held_back = {},
+          .maybe_has_subscriptions = false,
+          .created_at = moment(created)};
+}
+
+std::vector<std::string> names_of(const std::vector<SnapshotRecord>& snapshots) {
+  std::vector<std::string> names;
+  for (const SnapshotRecord& snapshot : snapshots) names.push_back(snapshot.name);
+  return names;
+}
+
 std::vector<std::string> names_of(const std::vector<BranchRecord>& branches) {
   std::vector<std::string> names;
   for (const BranchRecord& branch : branches) names.push_back(branch.name.text());
@@ -139,7 +175,7 @@ TEST_F(CatalogTest, IsPrivateFromItsFirstMoment) {
   umask(before);
   insert_all(*catalog, make_pool());
   for (const char* suffix : {"", "-wal", "-shm"}) {
-    struct stat status{};
+    struct stat status {};
     ASSERT_EQ(stat((file_.string() + suffix).c_str(), &status), 0) << suffix;
     EXPECT_EQ(status.st_mode & 0777, 0600u) << suffix;
   }
@@ -429,6 +465,207 @@ TEST_F(CatalogTest, LetsExactlyOneOfTwoCreatesOfOneNameWin) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(won, 1);
   EXPECT_EQ(refused, 3);
+}
+
+// A project with main, and dev made of it.
+class CatalogWithBranches : public CatalogTest {
+ protected:
+  CatalogWithBranches() {
+    dev_.parent = main_.id;
+    insert_all(*catalog_, pool_, project_, main_, dev_);
+  }
+  std::unique_ptr<Catalog> catalog_ = open();
+  PoolRecord pool_ = make_pool();
+  ProjectRecord project_ = make_project(pool_);
+  BranchRecord main_ = make_branch(project_, "main", 6001);
+  BranchRecord dev_ = make_branch(project_, "dev", 6002);
+};
+
+TEST_F(CatalogWithBranches, GivesBackEveryFieldOfABody) {
+  IncarnationRecord body = make_incarnation(dev_, 10);
+  body.cause = "restore";
+  body.source = main_.incarnation;
+  body.origin = "demo/main@v1";
+  body.own_from = {0xFFFFFFFF12345678};
+  body.timeline = 4294967295;
+  body.ended_at = moment(20);
+  body.snapshot = IncarnationId::random();
+  insert_all(*catalog_, body);
+
+  catalog_.reset();
+  const IncarnationRecord read = open()->find_incarnation(body.id).value();
+  EXPECT_EQ(read.id, body.id);
+  EXPECT_EQ(read.project, project_.id);
+  EXPECT_EQ(read.branch, dev_.id);
+  EXPECT_EQ(read.cause, "restore");
+  EXPECT_EQ(read.source, main_.incarnation);
+  EXPECT_EQ(read.origin, "demo/main@v1");
+  EXPECT_EQ(read.source_time, moment(10));
+  EXPECT_EQ(read.own_from, body.own_from);
+  EXPECT_EQ(read.timeline, 4294967295);
+  EXPECT_EQ(read.began_at, moment(10));
+  EXPECT_EQ(read.ended_at, moment(20));
+  EXPECT_EQ(read.snapshot, body.snapshot);
+}
+
+TEST_F(CatalogWithBranches, ListsBodiesOldestFirstAndChangesThem) {
+  IncarnationRecord second = make_incarnation(dev_, 20);
+  IncarnationRecord first = make_incarnation(dev_, 10);
+  first.id = IncarnationId::random();
+  const IncarnationRecord other = make_incarnation(main_, 15);
+  insert_all(*catalog_, second, first, other);
+  first.ended_at = moment(20);
+  second.source = main_.incarnation;
+  second.snapshot = IncarnationId::random();
+  auto transaction = catalog_->begin();
+  transaction->update(first);
+  transaction->update(second);
+  transaction->commit();
+  transaction.reset();
+
+  const auto of_dev = catalog_->incarnations(dev_.id);
+  ASSERT_EQ(of_dev.size(), 2u);
+  EXPECT_EQ(of_dev[0].id, first.id);
+  EXPECT_EQ(of_dev[0].ended_at, moment(20));
+  EXPECT_EQ(of_dev[1].id, second.id);
+  EXPECT_EQ(of_dev[1].source, main_.incarnation);
+  EXPECT_EQ(of_dev[1].snapshot, second.snapshot);
+  const auto of_project = catalog_->incarnations(project_.id);
+  ASSERT_EQ(of_project.size(), 3u);
+  EXPECT_EQ(of_project[1].id, other.id);
+
+  transaction = catalog_->begin();
+  transaction->remove_incarnation(first.id);
+  EXPECT_EQ(error_of([&] { transaction->update(first); }).code(), ErrorCode::not_found);
+  transaction->commit();
+  EXPECT_EQ(catalog_->incarnations(dev_.id).size(), 1u);
+}
+
+TEST_F(CatalogWithBranches, GivesBackEveryFieldOfASnapshot) {
+  SnapshotRecord snapshot = make_snapshot(dev_, "before-migration", 30);
+  snapshot.message = "schema v12, \"quoted\"";
+  snapshot.kind = SnapshotKind::restore;
+  snapshot.end = {0xFFFFFFFF12345678};
+  snapshot.timeline = 7;
+  snapshot.next_xid = (1ull << 40) + 3;
+  snapshot.held_back = {"replication slot: x"};
+  snapshot.maybe_has_subscriptions = true;
+  insert_all(*catalog_, snapshot);
+
+  catalog_.reset();
+  catalog_ = open();
+  const SnapshotRecord read = catalog_->find_snapshot(dev_.id, "before-migration").value();
+  EXPECT_EQ(read.id, snapshot.id);
+  EXPECT_EQ(read.project, project_.id);
+  EXPECT_EQ(read.branch, dev_.id);
+  EXPECT_EQ(read.incarnation, dev_.incarnation);
+  EXPECT_EQ(read.name, "before-migration");
+  EXPECT_EQ(read.message, snapshot.message);
+  EXPECT_EQ(read.kind, SnapshotKind::restore);
+  EXPECT_EQ(read.redo, snapshot.redo);
+  EXPECT_EQ(read.end, snapshot.end);
+  EXPECT_EQ(read.timeline, 7u);
+  EXPECT_EQ(read.next_xid, snapshot.next_xid);
+  EXPECT_EQ(read.held_back, snapshot.held_back);
+  EXPECT_TRUE(read.maybe_has_subscriptions);
+  EXPECT_EQ(read.created_at, moment(30));
+  EXPECT_EQ(catalog_->find_snapshot(snapshot.id)->name, "before-migration");
+  EXPECT_FALSE(catalog_->find_snapshot(main_.id, "before-migration"));
+}
+
+TEST_F(CatalogWithBranches, HasASnapshotsNameOnceInABranchAndAgainInAnother) {
+  SnapshotRecord v1 = make_snapshot(dev_, "v1", 10);
+  insert_all(*catalog_, make_snapshot(dev_, "v2", 20), v1, make_snapshot(main_, "v1", 15));
+  EXPECT_EQ(error_of([&] { insert_all(*catalog_, make_snapshot(dev_, "v1", 30)); }).code(), ErrorCode::already_exists);
+  v1.message = "the first";
+  auto transaction = catalog_->begin();
+  transaction->update(v1);
+  transaction->commit();
+  transaction.reset();
+  EXPECT_THAT(names_of(catalog_->snapshots(dev_.id)), ElementsAre("v1", "v2"));
+  EXPECT_THAT(names_of(catalog_->snapshots(project_.id)), ElementsAre("v1", "v1", "v2"));
+  EXPECT_EQ(catalog_->snapshots(dev_.id)[0].message, "the first");
+
+  transaction = catalog_->begin();
+  transaction->remove_snapshot(v1.id);
+  transaction->commit();
+  EXPECT_THAT(names_of(catalog_->snapshots(dev_.id)), ElementsAre("v2"));
+}
+
+TEST_F(CatalogWithBranches, DoesNotLetABranchGoBeforeItsSnapshotsAndBodies) {
+  const SnapshotRecord snapshot = make_snapshot(dev_, "v1", 10);
+  const IncarnationRecord body = make_incarnation(dev_, 5);
+  insert_all(*catalog_, snapshot, body);
+  const auto remove = [&](bool with_snapshot, bool with_body) {
+    auto transaction = catalog_->begin();
+    transaction->remove_branch(dev_.id);
+    if (with_snapshot) transaction->remove_snapshot(snapshot.id);
+    if (with_body) transaction->remove_incarnation(body.id);
+    transaction->commit();
+  };
+  EXPECT_EQ(error_of([&] { remove(true, false); }).code(), ErrorCode::conflict);
+  EXPECT_EQ(error_of([&] { remove(false, true); }).code(), ErrorCode::conflict);
+  remove(true, true);
+  EXPECT_FALSE(catalog_->find_branch(dev_.id));
+}
+
+TEST_F(CatalogWithBranches, HasOneScheduleForABranchWhichGoesWithIt) {
+  EXPECT_FALSE(catalog_->find_schedule(dev_.id));
+  for (const auto& [every, keep] : {std::pair(60, "5m"), std::pair(0, "24h,14d")}) {
+    auto transaction = catalog_->begin();
+    transaction->put(ScheduleRecord{.branch = dev_.id, .every = std::chrono::seconds(every), .keep = keep});
+    transaction->put(ScheduleRecord{.branch = main_.id, .every = std::chrono::seconds(every), .keep = keep});
+    transaction->commit();
+    transaction.reset();
+    const auto schedule = catalog_->find_schedule(dev_.id);
+    ASSERT_TRUE(schedule);
+    EXPECT_EQ(schedule->branch, dev_.id);
+    EXPECT_EQ(schedule->every, std::chrono::seconds(every));
+    EXPECT_EQ(schedule->keep, keep);
+  }
+  auto transaction = catalog_->begin();
+  transaction->remove_branch(dev_.id);
+  transaction->remove_schedule(main_.id);
+  transaction->commit();
+  EXPECT_FALSE(catalog_->find_schedule(dev_.id));
+  EXPECT_FALSE(catalog_->find_schedule(main_.id));
+}
+
+// The file was written by the pgtwig that had schema 1: main, dev, a branch of dev, and dev reset afterwards.
+TEST_F(CatalogTest, TakesOverACatalogOfSchema1WithABodyForEachBranch) {
+  std::filesystem::copy_file(std::filesystem::path(PGTWIG_SOURCE_DIR) / "tests/unit/catalog/schema-1.db", file_);
+  const auto catalog = open();
+  const auto project = catalog->find_project(*ProjectName::parse("demo")).value();
+  const auto branches = catalog->branches(project.id);
+  EXPECT_THAT(names_of(branches), ElementsAre("main", "dev", "dev2"));
+  EXPECT_EQ(catalog->incarnations(project.id).size(), branches.size());
+  for (const BranchRecord& branch : branches) {
+    const auto bodies = catalog->incarnations(branch.id);
+    ASSERT_EQ(bodies.size(), 1u) << branch.name.text();
+    EXPECT_EQ(bodies[0].id, branch.incarnation);
+    EXPECT_EQ(bodies[0].project, project.id);
+    EXPECT_EQ(bodies[0].cause, "create");
+    EXPECT_EQ(bodies[0].origin, branch.origin.branch);
+    EXPECT_EQ(bodies[0].own_from, Lsn{0});
+    EXPECT_EQ(bodies[0].timeline, 1u);
+    EXPECT_EQ(bodies[0].began_at, std::max(branch.created_at, branch.origin.time));
+    EXPECT_FALSE(bodies[0].ended_at);
+    EXPECT_FALSE(bodies[0].snapshot);
+  }
+  EXPECT_EQ(catalog->incarnations(branches[1].id)[0].source, branches[0].incarnation);
+  // It was made of the body that dev had before its reset.
+  EXPECT_EQ(catalog->incarnations(branches[2].id)[0].source, std::nullopt);
+  EXPECT_TRUE(catalog->snapshots(project.id).empty());
+  EXPECT_FALSE(catalog->operations(100).empty());
+}
+
+TEST_F(CatalogTest, TakesOverACatalogOfSchema1OnlyOnce) {
+  std::filesystem::copy_file(std::filesystem::path(PGTWIG_SOURCE_DIR) / "tests/unit/catalog/schema-1.db", file_);
+  const InstallationId installation = open()->installation();
+  const auto catalog = open();
+  EXPECT_EQ(catalog->installation(), installation);
+  const auto project = catalog->find_project(*ProjectName::parse("demo")).value();
+  EXPECT_EQ(catalog->incarnations(project.id).size(), 3u);
 }
 
 TEST_F(CatalogTest, RefusesTheCatalogOfANewerPgtwig) {
