@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -24,6 +25,8 @@ int push_main(std::span<const std::string> arguments);
 // restore/progress, which tells how far a recovery has come. Exit status 1: there is no such file, which is an ordinary
 // answer. PostgreSQL takes a status above 125 for a reason to stop.
 int fetch_main(std::span<const std::string> arguments);
+// What `pgtwig wal push ...` and `pgtwig wal fetch ...` do, given main()'s arguments; nullopt for any other command.
+std::optional<int> run_helper(int argc, const char* const* argv);
 // The last segment that was fetched.
 std::string fetch_progress(const std::filesystem::path& restore);
 

@@ -100,16 +100,16 @@ struct ReplayPlan {
   RestorePoint start;
   // Without a gap, in the order of replay, as far as there are any. All up to the target is in the first `needed`; in
   // the others PostgreSQL may find the later commit at which it stops.
-  std::vector<PlannedSegment> segments;
+  std::vector<PlannedSegment> segments = {};
   std::size_t needed = 0;
   Timeline timeline = 1;     // to be pinned
   std::size_t link = 0;      // which link holds the target: the source of the new body
   bool reaches_end = false;  // up to the end of the WAL of the body that has the last segment
   // PostgreSQL may come to the end of the segments before it meets something later than a time or an LSN. Then the end
   // is the answer, provided that replay came this far: else a segment is damaged.
-  Lsn must_reach;
-  Lsn expected_end;  // about where it will stop, for a progress bar
-  std::vector<PlannedHistory> histories;
+  Lsn must_reach = {};
+  Lsn expected_end = {};  // about where it will stop, for a progress bar
+  std::vector<PlannedHistory> histories = {};
 };
 // The nearest restore point at or before the target from which WAL leads to it without a gap. For a transaction and a
 // name, of which nobody knows where they are, all WAL from there on. The error is a sentence that names the window, or

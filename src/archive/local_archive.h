@@ -74,6 +74,7 @@ struct PushOptions {
 // shrinks, the database never stops.
 struct PushOutcome {
   std::vector<std::string> removed;  // to keep the limit or make room
+  bool disk_was_full = false;
   bool left_out = false;
 };
 PushOutcome push(const std::filesystem::path& source, const std::string& name, const PushOptions& options);
