@@ -10,6 +10,8 @@ namespace pgtwig::archive {
 
 namespace {
 
+constexpr std::uint64_t longest_page_header = 40;
+
 // The link's own segments by number; an archived one rather than a live one.
 std::map<std::uint64_t, const AvailableSegment*> own_segments(const Lineage& lineage, std::size_t index) {
   const Link& link = lineage.links[index];
@@ -31,11 +33,12 @@ std::size_t owner_of(const Lineage& lineage, std::size_t last, std::uint64_t num
   return 0;
 }
 
-// `end` is read after the fork was made, so that it may be after the fork that another link began with, though the
-// restore point was there before it: then its time tells. A redo point after the fork's is no part of it in any case.
+// A clock may have been set back, so that the LSNs must agree. `end` was read after the restore point was made: where
+// it matters, which is when the fork has a timeline of its own, it may be behind the header of a page that held nothing
+// yet.
 bool is_before_fork(const RestorePoint& point, const Link& fork) {
-  if (point.redo > fork.own_from) return false;
-  return point.end <= fork.own_from || point.time <= fork.source_time;
+  if (point.time > fork.source_time || point.redo > fork.own_from) return false;
+  return point.timeline == fork.timeline || point.end.value <= fork.own_from.value + longest_page_header;
 }
 
 // The newest link after `first`, up to `last`, that took a timeline of its own.
@@ -59,8 +62,8 @@ std::optional<Piece> piece_of(const Lineage& lineage, const LinkedPoint& start, 
     const Link& changed = lineage.links[*change];
     const std::uint64_t first_own = segment_of(changed.own_from, lineage.segment_size);
     if (piece.run.empty() || view.segments()[piece.run.end - 1].number < first_own) return std::nullopt;
-    piece.from = piece.to = changed.source_time;
-    piece.from_lsn = piece.to_lsn = changed.own_from;
+    piece.from = piece.to = std::max(piece.from, changed.source_time);
+    piece.from_lsn = piece.to_lsn = std::max(piece.from_lsn, changed.own_from);
   }
   const bool is_last = view.link() + 1 == lineage.links.size();
   if (!is_last && lineage.links[view.link() + 1].source_time < piece.from) return std::nullopt;
