@@ -5,6 +5,7 @@
 #include <boost/json.hpp>
 #include <concepts>
 
+#include "api/json_fields.h"
 #include "base/time.h"
 
 namespace json = boost::json;
@@ -12,153 +13,8 @@ namespace json = boost::json;
 namespace pgtwig::api {
 namespace {
 
-template <class View, class Type>
-concept Of = std::same_as<std::remove_const_t<View>, Type>;
-
 template <class View>
 concept AnyView = std::is_aggregate_v<View>;
-
-// The fields of each view, once for both directions: `field` is a Writer or a Reader.
-
-template <class Field, Of<engine::StepView> View>
-void describe(Field& field, View& view) {
-  field("name", view.name);
-  field("ms", view.ms);
-}
-
-template <class Field, Of<engine::SizeView> View>
-void describe(Field& field, View& view) {
-  field("logical_bytes", view.logical_bytes);
-  field("unique_bytes", view.unique_bytes);
-  field("shared_bytes", view.shared_bytes);
-  field("measured_at", view.measured_at);
-}
-
-template <class Field, Of<engine::OriginView> View>
-void describe(Field& field, View& view) {
-  field("branch", view.branch);
-  field("snapshot", view.snapshot);
-  field("lsn", view.lsn);
-  field("time", view.time);
-}
-
-template <class Field, Of<engine::BranchView> View>
-void describe(Field& field, View& view) {
-  field("name", view.name);
-  field("project", view.project);
-  field("branch", view.branch);
-  field("parent", view.parent);
-  field("state", view.state);
-  field("host", view.host);
-  field("port", view.port);
-  field("url", view.url);
-  field("pid", view.pid);
-  field("pool", view.pool);
-  field("driver", view.driver);
-  field("method", view.method);
-  field("runtime", view.runtime);
-  field("pg_version", view.pg_version);
-  field("durability", view.durability);
-  field("created_at", view.created_at);
-  field("started_at", view.started_at);
-  field("expires_at", view.expires_at);
-  field("size", view.size);
-  field("origin", view.origin);
-  field("settings", view.settings);
-  field("held_back", view.held_back);
-  field("warnings", view.warnings);
-  field("steps", view.steps);
-  field("total_ms", view.total_ms);
-}
-
-template <class Field, Of<engine::ProjectView> View>
-void describe(Field& field, View& view) {
-  field("name", view.name);
-  field("pool", view.pool);
-  field("driver", view.driver);
-  field("method", view.method);
-  field("runtime", view.runtime);
-  field("pg_version", view.pg_version);
-  field("branch_count", view.branch_count);
-  field("running_count", view.running_count);
-  field("settings", view.settings);
-  field("created_at", view.created_at);
-  field("warnings", view.warnings);
-  field("steps", view.steps);
-  field("total_ms", view.total_ms);
-  field("main", view.main);
-}
-
-template <class Field, Of<engine::PoolView> View>
-void describe(Field& field, View& view) {
-  field("name", view.name);
-  field("state", view.state);
-  field("driver", view.driver);
-  field("method", view.method);
-  field("directory", view.directory);
-  field("image", view.image);
-  field("total_bytes", view.total_bytes);
-  field("free_bytes", view.free_bytes);
-  field("volume_count", view.volume_count);
-  field("foreign", view.foreign);
-  field("unowned", view.unowned);
-  field("is_default", view.is_default);
-  field("created_at", view.created_at);
-  field("warnings", view.warnings);
-}
-
-template <class Field, Of<engine::OperationView> View>
-void describe(Field& field, View& view) {
-  field("id", view.id);
-  field("kind", view.kind);
-  field("target", view.target);
-  field("state", view.state);
-  field("steps", view.steps);
-  field("error", view.error);
-  field("started_at", view.started_at);
-  field("finished_at", view.finished_at);
-  field("total_ms", view.total_ms);
-}
-
-template <class Field, Of<engine::CredentialsView> View>
-void describe(Field& field, View& view) {
-  field("url", view.url);
-  field("password", view.password);
-  field("user", view.user);
-  field("host", view.host);
-  field("port", view.port);
-  field("database", view.database);
-}
-
-template <class Field, Of<engine::StatusView> View>
-void describe(Field& field, View& view) {
-  field("version", view.version);
-  field("pid", view.pid);
-  field("root", view.root);
-  field("started_at", view.started_at);
-  field("pools", view.pools);
-  field("branches", view.branches);
-  field("postgres_versions", view.postgres_versions);
-}
-
-template <class Field, Of<engine::Event> View>
-void describe(Field& field, View& view) {
-  field("type", view.type);
-  field("operation", view.operation);
-  field("kind", view.kind);
-  field("target", view.target);
-  field("text", view.text);
-  field("ms", view.ms);
-  field("time", view.time);
-}
-
-template <class Field, Of<VersionView> View>
-void describe(Field& field, View& view) {
-  field("version", view.version);
-  field("pid", view.pid);
-  field("root", view.root);
-  field("started_at", view.started_at);
-}
 
 template <AnyView View>
 json::value write(const View& view);
@@ -281,6 +137,10 @@ template <>
 constexpr std::string_view list_name<engine::PoolView> = "pools";
 template <>
 constexpr std::string_view list_name<engine::OperationView> = "operations";
+template <>
+constexpr std::string_view list_name<engine::SnapshotView> = "snapshots";
+template <>
+constexpr std::string_view list_name<engine::LogEntryView> = "history";
 
 template <class View>
 void read_document(const json::value& document, View& view) {
@@ -319,6 +179,24 @@ std::string to_json(const engine::OperationView& operation) {
 std::string to_json(const engine::CredentialsView& credentials) {
   return json::serialize(write(credentials));
 }
+std::string to_json(const engine::SnapshotView& snapshot) {
+  return json::serialize(write(snapshot));
+}
+std::string to_json(const SnapshotCleanupView& cleanup) {
+  return json::serialize(write(cleanup));
+}
+std::string to_json(const engine::ScheduleView& schedule) {
+  return json::serialize(write(schedule));
+}
+std::string to_json(const engine::WalView& wal) {
+  return json::serialize(write(wal));
+}
+std::string to_json(const engine::WalVerifyView& verification) {
+  return json::serialize(write(verification));
+}
+std::string to_json(const engine::WalCleanupView& cleanup) {
+  return json::serialize(write(cleanup));
+}
 std::string to_json(const engine::StatusView& status) {
   return json::serialize(write(status));
 }
@@ -344,6 +222,12 @@ std::string to_json(const std::vector<engine::PoolView>& pools) {
 std::string to_json(const std::vector<engine::OperationView>& operations) {
   return write_list("operations", operations);
 }
+std::string to_json(const std::vector<engine::SnapshotView>& snapshots) {
+  return write_list("snapshots", snapshots);
+}
+std::string to_json(const std::vector<engine::LogEntryView>& history) {
+  return write_list("history", history);
+}
 
 template <class View>
 View from_json(std::string_view text) {
@@ -359,6 +243,13 @@ template engine::ProjectView from_json(std::string_view);
 template engine::PoolView from_json(std::string_view);
 template engine::OperationView from_json(std::string_view);
 template engine::CredentialsView from_json(std::string_view);
+template engine::SnapshotView from_json(std::string_view);
+template SnapshotCleanupView from_json(std::string_view);
+template engine::ScheduleView from_json(std::string_view);
+template engine::LogEntryView from_json(std::string_view);
+template engine::WalView from_json(std::string_view);
+template engine::WalVerifyView from_json(std::string_view);
+template engine::WalCleanupView from_json(std::string_view);
 template engine::StatusView from_json(std::string_view);
 template engine::Event from_json(std::string_view);
 template VersionView from_json(std::string_view);
@@ -366,6 +257,8 @@ template std::vector<engine::BranchView> from_json(std::string_view);
 template std::vector<engine::ProjectView> from_json(std::string_view);
 template std::vector<engine::PoolView> from_json(std::string_view);
 template std::vector<engine::OperationView> from_json(std::string_view);
+template std::vector<engine::SnapshotView> from_json(std::string_view);
+template std::vector<engine::LogEntryView> from_json(std::string_view);
 
 Error error_from_json(std::string_view text) {
   return guarded(text, [](const json::value& document) {

@@ -19,12 +19,25 @@ struct VersionView {
   TimePoint started_at;
 };
 
+// What POST /v1/snapshots/cleanup answers.
+struct SnapshotCleanupView {
+  std::vector<std::string> deleted;  // or, on a dry run, what would be
+  std::vector<std::string> kept;     // "demo/main@v1: it has branches"
+  bool is_dry_run = false;
+};
+
 // As compact text. A list is {"<plural>": [...]}.
 std::string to_json(const engine::BranchView& branch);
 std::string to_json(const engine::ProjectView& project);
 std::string to_json(const engine::PoolView& pool);
 std::string to_json(const engine::OperationView& operation);
 std::string to_json(const engine::CredentialsView& credentials);
+std::string to_json(const engine::SnapshotView& snapshot);
+std::string to_json(const SnapshotCleanupView& cleanup);
+std::string to_json(const engine::ScheduleView& schedule);
+std::string to_json(const engine::WalView& wal);
+std::string to_json(const engine::WalVerifyView& verification);
+std::string to_json(const engine::WalCleanupView& cleanup);
 std::string to_json(const engine::StatusView& status);
 std::string to_json(const engine::Event& event);
 std::string to_json(const VersionView& version);
@@ -34,6 +47,8 @@ std::string to_json(const std::vector<engine::BranchView>& branches);
 std::string to_json(const std::vector<engine::ProjectView>& projects);
 std::string to_json(const std::vector<engine::PoolView>& pools);
 std::string to_json(const std::vector<engine::OperationView>& operations);
+std::string to_json(const std::vector<engine::SnapshotView>& snapshots);
+std::string to_json(const std::vector<engine::LogEntryView>& history);
 
 // Reads what to_json() wrote, a list as std::vector<View>; unknown fields are skipped (a newer daemon's). Throws Error
 // internal. Defined for the types above.

@@ -109,6 +109,10 @@ std::vector<engine::OperationView> read_operations(const std::string& text) {
   return read_list<engine::OperationView>(text, "operations");
 }
 
+std::vector<engine::SnapshotView> read_snapshots(const std::string& text) {
+  return read_list<engine::SnapshotView>(text, "snapshots");
+}
+
 void print_answer(Session& session, const Answer& answer) {
   const Terminal& terminal = session.console().data_terminal();
   switch (session.format()) {
@@ -159,6 +163,18 @@ void print_operations(Session& session, const std::string& text) {
 
 void print_operation(Session& session, const std::string& text) {
   print_one<engine::OperationView>(session, text, operation_card, no_branches<engine::OperationView>);
+}
+
+void print_snapshots(Session& session, const std::string& text) {
+  print_list<engine::SnapshotView>(session, text, "snapshots", snapshot_table);
+}
+
+void print_snapshot(Session& session, const std::string& text) {
+  print_one<engine::SnapshotView>(session, text, snapshot_card, no_branches<engine::SnapshotView>);
+}
+
+void print_history(Session& session, const std::string& text) {
+  print_list<engine::LogEntryView>(session, text, "history", history_table);
 }
 
 std::vector<std::pair<std::string, std::string>> connection_variables(const engine::CredentialsView& credentials,

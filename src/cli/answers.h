@@ -17,6 +17,7 @@ std::vector<engine::ProjectView> read_projects(const std::string& json);
 std::vector<engine::BranchView> read_branches(const std::string& json);
 std::vector<engine::PoolView> read_pools(const std::string& json);
 std::vector<engine::OperationView> read_operations(const std::string& json);
+std::vector<engine::SnapshotView> read_snapshots(const std::string& json);
 
 // One answer in all its forms; only what the format needs is called.
 struct Answer {
@@ -35,6 +36,9 @@ void print_pools(Session& session, const std::string& json);
 void print_pool(Session& session, const std::string& json);
 void print_operations(Session& session, const std::string& json);
 void print_operation(Session& session, const std::string& json);
+void print_snapshots(Session& session, const std::string& json);
+void print_snapshot(Session& session, const std::string& json);
+void print_history(Session& session, const std::string& json);
 
 // The variables under which programs find a branch: PGHOST and its kin, DATABASE_URL, PGTWIG_PROJECT, PGTWIG_BRANCH.
 std::vector<std::pair<std::string, std::string>> connection_variables(const engine::CredentialsView& credentials,

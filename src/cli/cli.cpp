@@ -59,6 +59,7 @@ int run(int argc, char** argv, const Composition& composition) {
   world.replace_daemon = replace_daemon;
   world.become = [&](const ProcessImage& image) { return become(console, image); };
   world.pause = [](std::chrono::milliseconds time) { std::this_thread::sleep_for(time); };
+  world.watch_interrupts = watch_interrupts;
   world.composition = &composition;
   return run_words(world, words);
 }

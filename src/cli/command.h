@@ -21,6 +21,7 @@ enum class ValueKind {
   branch_at_point,    // [project/]branch[@point]
   new_branch,         // [project/]branch that does not exist yet
   project_or_branch,  // one or the other
+  snapshot,           // [project/]branch@snapshot, or the snapshot alone
   point,
   pool,
   new_pool,
@@ -28,6 +29,8 @@ enum class ValueKind {
   port,
   size,
   duration,
+  interval,  // a duration, or "off"
+  days,      // a whole number of them, 0 included
   count,
   setting,  // name=value
   config_key,

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "cli/answers.h"
 #include "cli/registry.h"
+#include "cli/render/style.h"
 #include "cli/targets.h"
 
 namespace pgtwig::cli {
@@ -20,8 +21,16 @@ struct Position {
   std::size_t arguments = 0;             // positional words of the command so far
   const Option* awaits_value = nullptr;  // the option before the cursor takes the word as its value
   bool is_behind_dashes = false;
-  std::vector<Option> options;  // of the command
-  std::string project;          // --project's value
+  std::vector<Option> options;      // of the command
+  std::string project;              // --project's value
+  std::vector<std::string> values;  // words so far that are no options and no commands
+};
+
+// What is being typed, and what was before it.
+struct Typed {
+  std::string word;
+  std::string project;  // --project's value
+  std::vector<std::string> values{};
 };
 
 const Option* find_option(const std::vector<Option>& options, const std::string& name) {
@@ -46,6 +55,7 @@ std::optional<Position> find_position(const std::vector<std::string>& before) {
         position.awaits_value = option;
       } else {
         ++i;
+        position.values.push_back(before[i]);
         if (option->names.front() == "--project") position.project = before[i];
       }
     } else if (position.command->is_group()) {
@@ -53,6 +63,7 @@ std::optional<Position> find_position(const std::vector<std::string>& before) {
       if (position.command == nullptr) return std::nullopt;
       position.options = options_of(*position.command);
     } else {
+      position.values.push_back(word);
       ++position.arguments;
     }
   }
@@ -77,19 +88,58 @@ void offer_projects(Session& session, Completion& completion, const std::string&
   });
 }
 
-// In full, and those of the chosen project without it, too.
-void offer_branches(Session& session, Completion& completion, const std::string& flag_project,
-                    const std::string& word) {
+std::string project_of(const Session& session, const Typed& typed) {
+  if (!typed.project.empty()) return typed.project;
+  auto chosen = chosen_project(session);
+  return chosen ? chosen->text() : "";
+}
+
+// `name` in full; and without its project, where that is the chosen one and the rest could not be taken for a
+// project's.
+void offer_name(Completion& completion, const Typed& typed, const std::string& project, const std::string& name,
+                const std::string& meaning) {
+  completion.candidates.push_back({name, meaning});
+  if (typed.word.empty() || !name.starts_with(project + "/")) return;
+  std::string short_name = name.substr(project.size() + 1);
+  if (short_name.find('/') == std::string::npos || !typed.project.empty())
+    completion.candidates.push_back({short_name, meaning});
+}
+
+void offer_branches(Session& session, Completion& completion, const Typed& typed) {
   offer_live(session, [&](Api& api) {
-    std::string project = flag_project;
-    if (project.empty())
-      if (auto chosen = chosen_project(session)) project = chosen->text();
-    for (const auto& branch : read_branches(api.request("GET", "/v1/branches"))) {
-      completion.candidates.push_back({branch.name, branch.state});
-      bool is_short_name_safe = branch.branch.find('/') == std::string::npos || !flag_project.empty();
-      if (branch.project == project && !word.empty() && is_short_name_safe)
-        completion.candidates.push_back({branch.branch, branch.state});
-    }
+    const std::string project = project_of(session, typed);
+    for (const auto& branch : read_branches(api.request("GET", "/v1/branches")))
+      offer_name(completion, typed, project, branch.name, branch.state);
+  });
+}
+
+std::string meaning_of(const engine::SnapshotView& snapshot) {
+  return snapshot.message.empty() ? snapshot.kind + " snapshot" : without_control_characters(snapshot.message);
+}
+
+void offer_snapshots(Session& session, Completion& completion, const Typed& typed) {
+  offer_live(session, [&](Api& api) {
+    const std::string project = project_of(session, typed);
+    for (const auto& snapshot : read_snapshots(api.request("GET", "/v1/snapshots")))
+      offer_name(completion, typed, project, snapshot.name, meaning_of(snapshot));
+  });
+}
+
+// Snapshots by their name alone: of the branches that the line names already, of all where it names none.
+void offer_points(Session& session, Completion& completion, const Typed& typed) {
+  offer_live(session, [&](Api& api) {
+    const std::string project = project_of(session, typed);
+    auto snapshots = read_snapshots(api.request("GET", "/v1/snapshots"));
+    auto is_named = [&](const engine::SnapshotView& snapshot) {
+      const std::string branch = snapshot.project + "/" + snapshot.branch;
+      return std::any_of(typed.values.begin(), typed.values.end(), [&](const std::string& value) {
+        return value == branch || (snapshot.project == project && value == snapshot.branch);
+      });
+    };
+    const bool any_is_named = std::any_of(snapshots.begin(), snapshots.end(), is_named);
+    for (const auto& snapshot : snapshots)
+      if (!any_is_named || is_named(snapshot))
+        completion.candidates.push_back({snapshot.snapshot, meaning_of(snapshot)});
   });
 }
 
@@ -118,7 +168,7 @@ void offer_commands(Completion& completion, const Command& group, const std::str
 }
 
 void offer_values(Session& session, Completion& completion, ValueKind kind, const std::vector<std::string>& choices,
-                  const std::string& flag_project, const std::string& word) {
+                  const Typed& typed) {
   switch (kind) {
     case ValueKind::choice:
       for (const auto& choice : choices) completion.candidates.push_back({choice, ""});
@@ -126,13 +176,19 @@ void offer_values(Session& session, Completion& completion, ValueKind kind, cons
     case ValueKind::project:
       return offer_projects(session, completion, "");
     case ValueKind::branch:
+      return offer_branches(session, completion, typed);
     case ValueKind::branch_at_point:
-      return offer_branches(session, completion, flag_project, word);
+      if (typed.word.find('@') != std::string::npos) return offer_snapshots(session, completion, typed);
+      return offer_branches(session, completion, typed);
+    case ValueKind::snapshot:
+      return offer_snapshots(session, completion, typed);
+    case ValueKind::point:
+      return offer_points(session, completion, typed);
     case ValueKind::new_branch:
       return offer_projects(session, completion, "/");
     case ValueKind::project_or_branch:
       offer_projects(session, completion, "");
-      return offer_branches(session, completion, flag_project, word);
+      return offer_branches(session, completion, typed);
     case ValueKind::pool:
       return offer_pools(session, completion);
     case ValueKind::operation:
@@ -141,7 +197,7 @@ void offer_values(Session& session, Completion& completion, ValueKind kind, cons
       for (const auto& key : config_keys()) completion.candidates.push_back({key.name, key.description});
       return;
     case ValueKind::command:
-      return offer_commands(completion, root_command(), word);
+      return offer_commands(completion, root_command(), typed.word);
     case ValueKind::file:
       completion.files = FileWish::files;
       return;
@@ -151,10 +207,11 @@ void offer_values(Session& session, Completion& completion, ValueKind kind, cons
     case ValueKind::text:
     case ValueKind::new_project:
     case ValueKind::new_pool:
-    case ValueKind::point:
     case ValueKind::port:
     case ValueKind::size:
     case ValueKind::duration:
+    case ValueKind::interval:
+    case ValueKind::days:
     case ValueKind::count:
     case ValueKind::setting:
       return;
@@ -174,7 +231,8 @@ void offer_joined_value(Session& session, Completion& completion, const Position
   auto equals = word.find('=');
   const Option* option = find_option(position.options, word.substr(0, equals));
   if (option == nullptr || option->is_switch()) return;
-  offer_values(session, completion, option->kind, option->choices, position.project, word.substr(equals + 1));
+  offer_values(session, completion, option->kind, option->choices,
+               {.word = word.substr(equals + 1), .project = position.project, .values = position.values});
   for (auto& candidate : completion.candidates) candidate.text.insert(0, word.substr(0, equals + 1));
 }
 
@@ -187,9 +245,9 @@ Completion complete_words(Session& session, const std::vector<std::string>& word
   auto position = find_position({words.begin(), words.end() - 1});
   if (!position) return completion;
   const Command& command = *position->command;
+  const Typed typed{.word = word, .project = position->project, .values = position->values};
   if (position->awaits_value != nullptr) {
-    offer_values(session, completion, position->awaits_value->kind, position->awaits_value->choices, position->project,
-                 word);
+    offer_values(session, completion, position->awaits_value->kind, position->awaits_value->choices, typed);
   } else if (position->is_behind_dashes && !command.rest.empty()) {
     completion.files = FileWish::files;
   } else if (word.starts_with("-") && word.find('=') != std::string::npos) {
@@ -203,7 +261,7 @@ Completion complete_words(Session& session, const std::vector<std::string>& word
     bool is_within = position->arguments < command.arguments.size();
     if (is_within || last.is_repeatable) {
       const Argument& argument = is_within ? command.arguments[position->arguments] : last;
-      offer_values(session, completion, argument.kind, argument.choices, position->project, word);
+      offer_values(session, completion, argument.kind, argument.choices, typed);
     }
   }
   std::erase_if(completion.candidates, [&](const Candidate& candidate) { return !candidate.text.starts_with(word); });

@@ -14,12 +14,12 @@ Command build_root() {
               "A branch is a complete, isolated, writable PostgreSQL that shares unchanged blocks with its "
               "parent. A branch is named [project/]branch; the project may be left out where it is chosen by "
               "--project, PGTWIG_PROJECT or `pgtwig use`, or is the only one.",
-          .commands = {project_commands(),   branch_commands(),  start_command(),  stop_command(),
-                       restart_command(),    status_command(),   use_command(),    psql_command(),
-                       run_command(),        env_command(),      url_command(),    pool_commands(),
-                       operation_commands(), daemon_commands(),  state_commands(), config_commands(),
-                       completion_command(), version_command(),  help_command(),   complete_command(),
-                       man_command(),        reference_command()}};
+          .commands = {
+              project_commands(),   branch_commands(),   start_command(),    stop_command(),    restart_command(),
+              status_command(),     use_command(),       psql_command(),     run_command(),     env_command(),
+              url_command(),        snapshot_commands(), log_command(),      wal_commands(),    pool_commands(),
+              operation_commands(), daemon_commands(),   state_commands(),   config_commands(), completion_command(),
+              version_command(),    help_command(),      complete_command(), man_command(),     reference_command()}};
 }
 
 void collect(const Command& command, std::vector<std::string> words, std::vector<CommandPath>& found) {

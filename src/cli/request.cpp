@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include "cli/cancellation.h"
 #include "cli/render/progress.h"
 #include "cli/render/style.h"
 
@@ -58,8 +59,14 @@ RequestBody& RequestBody::set(const std::string& key, const std::vector<std::str
 std::string perform(Session& session, const Change& change) {
   std::string result;
   Progress progress(session.console(), change.heading, !session.shows_words());
-  auto on_event = [&](const engine::Event& event) { progress.on_event(event); };
-  if (change.upload_fd >= 0)
+  const bool is_upload = change.upload_fd >= 0;
+  Cancellation cancellation(session, progress, !is_upload);
+  auto on_event = [&](const engine::Event& event) {
+    progress.on_event(event);
+    cancellation.on_event(event);
+  };
+  auto watch = session.world().watch_interrupts([&](int count) { return cancellation.on_interrupt(count); });
+  if (is_upload)
     result = session.api().upload_with_events(change.target, change.body, change.upload_fd, on_event);
   else
     result = session.api().request_with_events(change.method, change.target, change.body, on_event);

@@ -33,7 +33,8 @@ struct Change {
   std::string heading = {};  // "Creating demo/dev from demo/main"
   int upload_fd = -1;        // a dump that goes with it
 };
-// Runs it with its steps on standard error; warnings in the result are shown once. Returns the result's JSON.
+// Runs it with its steps on standard error; warnings in the result are shown once. Ctrl-C cancels it. Returns the
+// result's JSON.
 std::string perform(Session& session, const Change& change);
 
 // name=value pairs of --set.

@@ -15,6 +15,7 @@
 #include "cli/api.h"
 #include "cli/cli.h"
 #include "cli/console.h"
+#include "cli/interrupt.h"
 #include "cli/parser.h"
 
 namespace pgtwig::cli {
@@ -36,6 +37,7 @@ struct World {
   ReplaceDaemon replace_daemon;
   std::function<int(const ProcessImage&)> become;        // returns in tests only; throws when the program can't be run
   std::function<void(std::chrono::milliseconds)> pause;  // between two looks at something that changes by itself
+  WatchInterrupts watch_interrupts;
   const Composition* composition = nullptr;
 };
 

@@ -10,11 +10,11 @@ _pgtwig() {
     local word line glued= strip=
     local -a typed=()
     local i
-    # bash takes "--from=demo" apart at the "="; here it is one word again.
+    # bash takes "--from=demo/dev@before" apart at "=" and "@"; here it is one word again.
     for ((i = 1; i <= COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
-        if [[ $word == '=' && ${#typed[@]} -gt 0 && ${typed[-1]} == --* ]]; then
-            typed[-1]+='='
+        if [[ ${#typed[@]} -gt 0 && ( $word == '@' || ( $word == '=' && ${typed[-1]} == --* ) ) ]]; then
+            typed[-1]+=$word
             strip=${typed[-1]}
             glued=yes
         elif [[ -n $glued ]]; then

@@ -104,14 +104,46 @@ BranchPath branch_argument(Session& session, const std::string& name) {
 
 BranchPath branch_or_current(Session& session, const std::string& name) {
   if (auto text = session.invocation().find(name)) return parse_branch_path(session, name, *text);
-  auto place = find_place_file(session);
-  auto project = chosen_project(session);
-  if (project && !session.invocation().has("project"))
-    if (auto variable = session.environment("PGTWIG_BRANCH"))
-      return {*project, parse_branch("PGTWIG_BRANCH", *variable)};
-  if (project && place && place->branch && place->project == *project) return {*project, *place->branch};
+  if (auto chosen = chosen_branch(session)) return *chosen;
   throw Error(ErrorCode::invalid_argument, fmt::format("`{}` needs {}: a branch", session.path().text(), name),
               "name one, or choose one for this folder: `pgtwig use BRANCH`");
+}
+
+std::optional<BranchPath> chosen_branch(const Session& session) {
+  auto place = find_place_file(session);
+  auto project = chosen_project(session);
+  if (!project) return std::nullopt;
+  if (!session.invocation().has("project"))
+    if (auto variable = session.environment("PGTWIG_BRANCH"))
+      return BranchPath{*project, parse_branch("PGTWIG_BRANCH", *variable)};
+  if (place && place->branch && place->project == *project) return BranchPath{*project, *place->branch};
+  return std::nullopt;
+}
+
+BranchPath branch_of_lone_snapshot(Session& session) {
+  if (auto chosen = chosen_branch(session)) return *chosen;
+  return {current_project(session), BranchName::main()};
+}
+
+SnapshotTarget snapshot_argument(Session& session, const std::string& name) {
+  const std::string& text = session.invocation().get(name);
+  auto at = text.find('@');
+  if (at != std::string::npos && at + 1 < text.size())
+    return {parse_branch_path(session, name, text.substr(0, at)), text.substr(at + 1)};
+  if (at == std::string::npos && text.find('/') == std::string::npos) return {branch_of_lone_snapshot(session), text};
+  throw Error(ErrorCode::invalid_argument, fmt::format("{} '{}' names no snapshot", name, text),
+              fmt::format("write it behind '@': {}@NAME; `pgtwig snapshot list {}` shows them", text.substr(0, at),
+                          text.substr(0, at)));
+}
+
+std::optional<ProjectOrBranch> project_or_branch_argument(Session& session, const std::string& name) {
+  auto text = session.invocation().find(name);
+  if (!text) return std::nullopt;
+  const bool is_path = text->find('/') != std::string::npos || session.invocation().has("project");
+  if (!is_path)
+    for (const auto& project : read_projects(session.api().request("GET", "/v1/projects")))
+      if (project.name == *text) return ProjectOrBranch{.project = parse_project(name, *text), .branch = {}};
+  return ProjectOrBranch{.project = {}, .branch = parse_branch_path(session, name, *text)};
 }
 
 SourceChoice source_options(const Session& session) {
@@ -146,6 +178,10 @@ std::string target_of(const ProjectName& project) {
 
 std::string target_of(const BranchPath& branch) {
   return target_of(branch.project) + "/branches/" + client::encode_segment(branch.branch.text());
+}
+
+std::string target_of(const SnapshotTarget& snapshot) {
+  return target_of(snapshot.branch) + "/snapshots/" + client::encode_segment(snapshot.snapshot);
 }
 
 }  // namespace pgtwig::cli

@@ -33,7 +33,29 @@ ProjectName project_argument(Session& session, const std::string& name);
 BranchPath branch_argument(Session& session, const std::string& name);
 // The branch of the argument `name`, or the one that PGTWIG_BRANCH or the .pgtwig file chose.
 BranchPath branch_or_current(Session& session, const std::string& name);
+// The branch that PGTWIG_BRANCH or the .pgtwig file chose, where its project is the chosen one, too.
+std::optional<BranchPath> chosen_branch(const Session& session);
 BranchPath parse_branch_path(Session& session, const std::string& subject, const std::string& text);
+
+// "demo/dev@before", or "before" alone: of the chosen branch, else of the current project's main.
+struct SnapshotTarget {
+  BranchPath branch;
+  std::string snapshot;  // its name, or the beginning of its id
+  std::string text() const { return branch.text() + "@" + snapshot; }
+};
+SnapshotTarget snapshot_argument(Session& session, const std::string& name);
+// Where a snapshot that is named alone belongs.
+BranchPath branch_of_lone_snapshot(Session& session);
+
+// What an argument that may be either means: "demo/dev" is a branch, and so is every word with --project; a word alone
+// is a project where there is one of that name, else a branch of the current one.
+struct ProjectOrBranch {
+  std::optional<ProjectName> project;
+  std::optional<BranchPath> branch;
+  std::string text() const { return branch ? branch->text() : project->text(); }  // one of them is there
+};
+// nullopt where the argument was left out.
+std::optional<ProjectOrBranch> project_or_branch_argument(Session& session, const std::string& name);
 
 // --from and --at, checked, as the API takes them.
 struct SourceChoice {
@@ -49,5 +71,6 @@ std::optional<std::string> explain_slash(const Session& session, const Error& er
 // "/v1/projects/demo", "/v1/projects/demo/branches/feature%2Fx".
 std::string target_of(const ProjectName& project);
 std::string target_of(const BranchPath& branch);
+std::string target_of(const SnapshotTarget& snapshot);
 
 }  // namespace pgtwig::cli

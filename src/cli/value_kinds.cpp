@@ -58,6 +58,7 @@ void check_setting(const std::string& subject, const std::string& text) {
 void check_value(ValueKind kind, const std::vector<std::string>& choices, const std::string& subject,
                  const std::string& text) {
   constexpr long largest_count = 1'000'000;
+  constexpr long most_days = 36'500;  // no duration is longer
   switch (kind) {
     case ValueKind::choice:
       return check_choice(choices, subject, text);
@@ -67,20 +68,27 @@ void check_value(ValueKind kind, const std::vector<std::string>& choices, const 
     case ValueKind::new_pool:
       return require(ProjectName::parse(text), subject, text, "lower-case letters, digits, '-' and '_', 63 at most");
     case ValueKind::point:
-      return require(parse_point(text), subject, text, "for example: \"2 hours ago\", 10m, 2026-03-01T12:00:00Z");
+      return require(parse_point(text), subject, text,
+                     "for example: \"2 hours ago\", 10m, 2026-03-01T12:00:00Z, a snapshot's name");
     case ValueKind::port:
       return check_number(subject, text, 1, 65535, "a port");
     case ValueKind::count:
       return check_number(subject, text, 1, largest_count, "a count");
+    case ValueKind::days:
+      return check_number(subject, text, 0, most_days, "a number of days");
     case ValueKind::size:
       return require(parse_bytes(text), subject, text, "for example: 20G, 512MiB");
     case ValueKind::duration:
       return require(parse_duration(text), subject, text, "for example: 90s, 30m, 2h, 3d, 1w");
+    case ValueKind::interval:
+      if (text == "off") return;
+      return require(parse_duration(text), subject, text, "for example: 30m, 1h, 1d, or off");
     case ValueKind::setting:
       return check_setting(subject, text);
     case ValueKind::text:
     case ValueKind::branch:
     case ValueKind::branch_at_point:
+    case ValueKind::snapshot:
     case ValueKind::new_branch:
     case ValueKind::project_or_branch:
     case ValueKind::operation:

@@ -121,7 +121,8 @@ int delete_branch(Session& session) {
   const Invocation& given = session.invocation();
   BranchPath branch = branch_argument(session, "BRANCH");
   bool cascade = given.has("cascade") || given.has("force");
-  if (cascade && !session.confirm(fmt::format("Delete {} and every branch made from it?", branch.text()))) {
+  if (cascade &&
+      !session.confirm(fmt::format("Delete {} with its snapshots and every branch made from it?", branch.text()))) {
     session.say("Nothing was deleted.");
     return error_code_info(ErrorCode::invalid_argument).exit_status;
   }
@@ -167,8 +168,9 @@ Command create_command() {
       .names = {"create"},
       .summary = "Create a branch: a writable PostgreSQL that shares its parent's blocks",
       .description =
-          "It starts as its parent is now and is a server of its own from then on. Without --from it starts "
-          "from the project's main.",
+          "It starts as its parent is now, or was at the moment that --at names, and is a server of its own from "
+          "then on. Without --from it starts from the project's main. `branch get` shows from when to when a "
+          "branch can be recovered.",
       .arguments = {{.name = "BRANCH", .kind = ValueKind::new_branch, .help = "the new branch: [project/]branch"}},
       .options = {from_option(),
                   at_option(),
@@ -191,6 +193,8 @@ Command create_command() {
       .examples = {{"pgtwig branch create demo/dev", "a branch of demo's main"},
                    {"pgtwig branch create demo/feature/search --from demo/dev --ttl 2h",
                     "of another branch, for two hours"},
+                   {"pgtwig branch create demo/look --at 10m", "main as it was ten minutes ago"},
+                   {"pgtwig branch create demo/again --from demo/dev@before-migration", "from a snapshot"},
                    {"pgtwig branch create demo/test --durability none -o dsn",
                     "for a test; prints its connection string"}},
       .run = create_branch,
@@ -202,11 +206,13 @@ Command reset_command() {
       .names = {"reset", "sync"},
       .summary = "Make a branch anew from its parent",
       .description =
-          "Its own changes are dropped; name, port and passwords stay. If it fails, the branch is as it was.",
+          "Its own changes are dropped; name, port and passwords stay, and so do its snapshots. If it fails, the "
+          "branch is as it was.",
       .arguments = {{.name = "BRANCH", .kind = ValueKind::branch, .help = "the branch to reset"}},
       .options = {from_option(), at_option(), consistency_option(), fast_option()},
       .formats = branch_formats(),
       .examples = {{"pgtwig branch reset demo/dev", "to the parent as it is now"},
+                   {"pgtwig branch reset demo/dev --at 1h", "to the parent as it was an hour ago"},
                    {"pgtwig branch reset demo/dev --from demo/staging", "to another branch"}},
       .run = reset_branch,
   };
@@ -217,10 +223,11 @@ Command delete_command() {
       .names = {"delete", "rm"},
       .summary = "Delete a branch with its data",
       .description =
-          "One that others were made from needs --cascade, which deletes those too. main goes with its project "
-          "only.",
+          "One that others were made from, or that has snapshots somebody made, needs --cascade, which deletes "
+          "those too. Snapshots that a schedule made go with their branch. main goes with its project only.",
       .arguments = {{.name = "BRANCH", .kind = ValueKind::branch, .help = "the branch to delete"}},
-      .options = {{.names = {"--cascade", "--force"}, .help = "with every branch made from it, at any depth"},
+      .options = {{.names = {"--cascade", "--force"},
+                   .help = "with its snapshots and every branch made from it, at any depth"},
                   {.names = {"--if-exists"}, .help = "no such branch is fine"}},
       .formats = named_formats(),
       .examples = {{"pgtwig branch delete demo/dev", ""},
@@ -258,7 +265,7 @@ Command branch_commands() {
       .examples = {{"pgtwig branch list demo", ""}, {"pgtwig branch list --all -o name", "names for a script"}},
       .run = list_branches};
   Command get{.names = {"get", "show", "info"},
-              .summary = "Show a branch",
+              .summary = "Show a branch, from when to when it can be recovered, and where its data came from",
               .arguments = {{.name = "BRANCH",
                              .kind = ValueKind::branch,
                              .help = "without it the branch chosen by `pgtwig use`",
@@ -279,7 +286,7 @@ Command branch_commands() {
           .section = "Projects and branches",
           .commands = {create_command(), list, get, reset_command(), rename, delete_command(), branch_start_command(),
                        branch_stop_command(), branch_restart_command(), branch_url_command(), password_command(),
-                       branch_logs_command()}};
+                       branch_logs_command(), branch_snapshot_command(), branch_restore_command()}};
 }
 
 }  // namespace pgtwig::cli

@@ -1,6 +1,7 @@
 // The commands by noun; registry.cpp puts them into one tree.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -19,6 +20,9 @@ Command run_command();
 Command env_command();
 Command url_command();
 Command use_command();
+Command snapshot_commands();
+Command wal_commands();
+Command log_command();
 Command pool_commands();
 Command operation_commands();
 Command daemon_commands();
@@ -39,6 +43,10 @@ Option from_option();
 Option at_option();
 Option consistency_option();
 Option fast_option();
+Option days_option(const std::string& help);
+Option dry_run_option();
+// The number of --days, which is required.
+std::int64_t chosen_days(const Session& session);
 // The value of --consistency or --fast, where one of them was given.
 std::optional<std::string> chosen_consistency(const Session& session);
 

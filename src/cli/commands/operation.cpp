@@ -22,6 +22,16 @@ int get_operation(Session& session) {
   return 0;
 }
 
+int cancel_operation(Session& session) {
+  const std::string& id = session.invocation().get("ID");
+  std::string result = session.api().request("DELETE", "/v1/operations/" + client::encode_segment(id));
+  print_answer(session, {.json = result, .table = [&](const Terminal&) {
+                           session.say(fmt::format("Operation {} is asked to stop; what it had made goes", id));
+                           return std::string();
+                         }});
+  return 0;
+}
+
 }  // namespace
 
 Command operation_commands() {
@@ -41,10 +51,19 @@ Command operation_commands() {
               .formats = named_formats(),
               .examples = {{"pgtwig operation get 3f2a9c", ""}},
               .run = get_operation};
+  Command cancel{.names = {"cancel"},
+                 .summary = "Ask a running operation to stop",
+                 .description =
+                     "It fails with code cancelled, leaves nothing behind, and what it was to change is as it was. "
+                     "One that has done its work already can't be cancelled.",
+                 .arguments = {{.name = "ID", .kind = ValueKind::operation, .help = "its id, or the beginning of it"}},
+                 .formats = plain_formats(),
+                 .examples = {{"pgtwig operation cancel 3f2a9c", ""}},
+                 .run = cancel_operation};
   return {.names = {"operation", "op", "job"},
           .summary = "Operations: what was changed, with steps and times",
           .section = "The machine",
-          .commands = {list, get}};
+          .commands = {list, get, cancel}};
 }
 
 }  // namespace pgtwig::cli

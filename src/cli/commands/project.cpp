@@ -29,7 +29,7 @@ UniqueFd open_dump(const std::string& file) {
     throw Error(ErrorCode::not_found, fmt::format("--from-dump: there is no file {}", file),
                 "`pg_dump -Fc -f FILE` writes one; - reads standard input");
   if (!fd) throw system_error(errno, fmt::format("--from-dump: cannot open {}", file));
-  struct stat status{};
+  struct stat status {};
   if (::fstat(fd.get(), &status) == 0 && S_ISDIR(status.st_mode))
     throw Error(ErrorCode::invalid_argument, fmt::format("--from-dump: {} is a directory", file),
                 "dumps in pg_dump's plain and custom formats are read: `pg_dump -Fc -f FILE`");
@@ -174,9 +174,11 @@ Command delete_command() {
   return {
       .names = {"delete", "rm", "destroy"},
       .summary = "Delete a project with its data",
-      .description = "A project with branches besides main needs --force. Asks first on a terminal.",
+      .description =
+          "A project with branches besides main, or with snapshots somebody made, needs --force. Asks first on a "
+          "terminal.",
       .arguments = {{.name = "PROJECT", .kind = ValueKind::project, .help = "the project to delete"}},
-      .options = {{.names = {"--force"}, .help = "with all its branches"},
+      .options = {{.names = {"--force"}, .help = "with all its branches and snapshots"},
                   {.names = {"--if-exists"}, .help = "no such project is fine"}},
       .formats = named_formats(),
       .examples = {{"pgtwig project delete demo --force --yes", "with every branch, without a question"}},

@@ -36,14 +36,30 @@ Option from_option() {
   return {.names = {"--from", "--parent", "--source"},
           .value_name = "B[@POINT]",
           .kind = ValueKind::branch_at_point,
-          .help = "the branch to start from, at a moment of it: [project/]branch[@point]"};
+          .help = "the branch to start from, at a moment of it: [project/]branch[@point]; or a snapshot's name"};
 }
 
 Option at_option() {
   return {.names = {"--at", "--pitr"},
           .value_name = "POINT",
           .kind = ValueKind::point,
-          .help = "the moment to start from: a time, \"2 hours ago\", 10m, an LSN"};
+          .help = "the moment: a time, \"2 hours ago\", 10m, an LSN, xid:748, restore-point:NAME, a snapshot's name"};
+}
+
+Option days_option(const std::string& help) {
+  return {.names = {"--days"}, .value_name = "N", .kind = ValueKind::days, .help = help};
+}
+
+Option dry_run_option() {
+  return {.names = {"--dry-run"}, .help = "only say what would go"};
+}
+
+std::int64_t chosen_days(const Session& session) {
+  auto days = session.invocation().find("days");
+  if (!days)
+    throw Error(ErrorCode::invalid_argument, fmt::format("`{}` needs --days N", session.path().text()),
+                "say from which age on, in days: --days 30");
+  return std::stol(*days);
 }
 
 Option consistency_option() {

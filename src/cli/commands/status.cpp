@@ -61,6 +61,10 @@ std::string status_text(const engine::StatusView& status, const std::string& par
 }
 
 int show_status(Session& session) {
+  if (session.invocation().find("PART") == "snapshots") {
+    print_snapshots(session, session.api().request("GET", "/v1/snapshots"));
+    return 0;
+  }
   std::string result = session.api().request("GET", "/v1/status");
   std::string part = session.invocation().find("PART").value_or("");
   print_answer(session, {.json = result, .table = [&](const Terminal& terminal) {
@@ -77,9 +81,9 @@ Command status_command() {
           .summary = "Show the daemon, the pools and the branches",
           .arguments = {{.name = "PART",
                          .kind = ValueKind::choice,
-                         .help = "only this: system, branches or health",
+                         .help = "only this: system, branches, snapshots or health",
                          .is_required = false,
-                         .choices = {"system", "branches", "health"}}},
+                         .choices = {"system", "branches", "snapshots", "health"}}},
           .options = {list_format_option()},
           .formats = plain_formats(),
           .examples = {{"pgtwig status", ""}, {"pgtwig status health", "only what is not as it should be"}},

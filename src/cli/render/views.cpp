@@ -2,14 +2,13 @@
 
 #include <fmt/format.h>
 
+#include "cli/render/facts.h"
 #include "cli/render/progress.h"
 #include "cli/render/style.h"
 #include "cli/render/table.h"
 
 namespace pgtwig::cli {
 namespace {
-
-using Facts = std::vector<std::pair<std::string, std::string>>;
 
 std::string join(const std::vector<std::string>& texts) {
   return fmt::format("{}", fmt::join(texts, ", "));
@@ -25,10 +24,6 @@ std::string port_text(std::uint16_t port) {
   return port == 0 ? "" : std::to_string(port);
 }
 
-std::string moment(TimePoint time, TimePoint now) {
-  return fmt::format("{} ({})", format_rfc3339(std::chrono::floor<std::chrono::seconds>(time)), format_age(time, now));
-}
-
 std::string size_text(const engine::SizeView& size, TimePoint now) {
   return fmt::format("{} of its own, {} shared, {} in all (measured {})", format_bytes(size.unique_bytes),
                      format_bytes(size.shared_bytes), format_bytes(size.logical_bytes),
@@ -40,21 +35,26 @@ std::string origin_text(const engine::OriginView& origin, TimePoint now) {
   std::string text = origin.branch;
   if (origin.snapshot) text += "@" + *origin.snapshot;
   if (origin.lsn) text += " at " + *origin.lsn;
-  return text + ", " + moment(origin.time, now);
+  return text + ", " + format_moment(origin.time, now);
 }
 
-std::string steps_text(const std::vector<engine::StepView>& steps) {
-  std::vector<std::string> texts;
-  for (const auto& step : steps) texts.push_back(fmt::format("{} {}", step.name, format_milliseconds(step.ms)));
-  return join(texts);
-}
-
-void add_timings(Facts& facts, const std::vector<engine::StepView>& steps, std::optional<std::int64_t> total_ms) {
-  facts.emplace_back("Steps", steps_text(steps));
-  facts.emplace_back("Took", total_ms ? format_milliseconds(*total_ms) : "");
+// "demo/dev created from demo/main@2026-03-01T11:30:00Z, 2026-03-01T11:30:01Z (30m ago)".
+std::string lineage_text(const engine::LineageView& lineage, TimePoint now) {
+  std::string text = lineage.branch + " ";
+  if (lineage.cause == "create")
+    text += lineage.origin ? "created from " : "created";
+  else if (lineage.cause == "restore")
+    text += "restored to ";
+  else
+    text += lineage.cause + " to ";
+  return text + lineage.origin.value_or("") + ", " + format_moment(lineage.began_at, now);
 }
 
 }  // namespace
+
+std::string format_moment(TimePoint time, TimePoint now) {
+  return fmt::format("{} ({})", format_rfc3339(std::chrono::floor<std::chrono::seconds>(time)), format_age(time, now));
+}
 
 std::string format_age(TimePoint time, TimePoint now) {
   auto age = std::chrono::duration_cast<std::chrono::seconds>(now - time);
@@ -96,9 +96,13 @@ std::string branch_card(const engine::BranchView& branch, const Terminal& termin
               {"Origin", branch.origin ? origin_text(*branch.origin, now) : ""},
               {"Settings", join_settings(branch.settings)},
               {"Held back", join(branch.held_back)},
-              {"Created", moment(branch.created_at, now)},
-              {"Started", branch.started_at ? moment(*branch.started_at, now) : ""},
-              {"Expires", branch.expires_at ? moment(*branch.expires_at, now) : ""}};
+              {"Created", format_moment(branch.created_at, now)},
+              {"Started", branch.started_at ? format_moment(*branch.started_at, now) : ""},
+              {"Expires", branch.expires_at ? format_moment(*branch.expires_at, now) : ""}};
+  add_windows(facts, branch.windows, now);
+  std::vector<std::string> lineage;
+  for (const auto& one : branch.lineage) lineage.push_back(lineage_text(one, now));
+  add_lines(facts, "Lineage", lineage);
   add_timings(facts, branch.steps, branch.total_ms);
   return render_card(facts, terminal);
 }
@@ -126,7 +130,7 @@ std::string project_card(const engine::ProjectView& project, const Terminal& ter
               {"Runtime", project.runtime},
               {"Pool", fmt::format("{} ({}, {})", project.pool, project.driver, project.method)},
               {"Settings", join_settings(project.settings)},
-              {"Created", moment(project.created_at, now)},
+              {"Created", format_moment(project.created_at, now)},
               {"Main", project.main ? project.main->url : ""}};
   add_timings(facts, project.steps, project.total_ms);
   return render_card(facts, terminal);
@@ -162,7 +166,7 @@ std::string pool_card(const engine::PoolView& pool, const Terminal& terminal, Ti
        {"Foreign", join(pool.foreign)},
        {"Unowned", join(pool.unowned)},
        {"Default", pool.is_default ? "yes" : "no"},
-       {"Created", moment(pool.created_at, now)}},
+       {"Created", format_moment(pool.created_at, now)}},
       terminal);
 }
 
@@ -176,7 +180,6 @@ std::string operation_table(const std::vector<engine::OperationView>& operations
                    {.title = "STARTED", .importance = 5},
                    {.title = "TOOK", .is_number = true, .importance = 6},
                    {.title = "ERROR", .importance = 4, .may_shrink = true}};
-  constexpr std::size_t brief_id = 12;
   for (const auto& operation : operations)
     table.rows.push_back({operation.id.substr(0, brief_id), operation.kind, operation.target, operation.state,
                           format_age(operation.started_at, now),
@@ -191,8 +194,8 @@ std::string operation_card(const engine::OperationView& operation, const Termina
               {"Target", operation.target},
               {"State", operation.state},
               {"Error", without_control_characters(operation.error.value_or(""))},
-              {"Started", moment(operation.started_at, now)},
-              {"Finished", operation.finished_at ? moment(*operation.finished_at, now) : ""}};
+              {"Started", format_moment(operation.started_at, now)},
+              {"Finished", operation.finished_at ? format_moment(*operation.finished_at, now) : ""}};
   add_timings(facts, operation.steps, operation.total_ms);
   return render_card(facts, terminal);
 }

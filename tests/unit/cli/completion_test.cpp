@@ -29,6 +29,11 @@ class Completion : public testing::Test {
     world.daemon.answers("GET /v1/branches", "{\"branches\":[" + branch_json("demo/main") + "," +
                                                  branch_json("demo/feature/x") + "," + branch_json("shop/main") + "]}");
   }
+  void make_snapshots() {
+    world.daemon.answers("GET /v1/snapshots",
+                         snapshots_json({snapshot_view("demo/main", "v1"), snapshot_view("demo/main", "v2"),
+                                         snapshot_view("demo/feature/x", "done")}));
+  }
   // The candidates' texts, and wishes as the scripts see them.
   Words offered(Words words) {
     words.insert(words.begin(), {"__complete", "--"});
@@ -50,7 +55,7 @@ class Completion : public testing::Test {
 TEST_F(Completion, OffersCommandsAndHidesTheHiddenOnes) {
   EXPECT_THAT(offered({""}), IsSupersetOf({"project", "branch", "psql"}));
   EXPECT_THAT(offered({""}), Not(Contains("__complete")));
-  EXPECT_THAT(offered({"branch", "re"}), UnorderedElementsAre("reset", "rename", "restart"));
+  EXPECT_THAT(offered({"branch", "re"}), UnorderedElementsAre("reset", "rename", "restart", "restore"));
   EXPECT_THAT(offered({"branch", "sy"}), ElementsAre("sync"));
   EXPECT_THAT(offered({"nonsense", ""}), IsEmpty());
 }
@@ -68,6 +73,22 @@ TEST_F(Completion, OffersShortNamesOfTheChosenProject) {
   EXPECT_THAT(offered({"branch", "get", "--project", "demo", "fe"}), ElementsAre("feature/x"));
   world.world.environment["PGTWIG_PROJECT"] = "shop";
   EXPECT_THAT(offered({"branch", "get", "ma"}), ElementsAre("main"));
+}
+
+TEST_F(Completion, OffersSnapshotsBehindTheirBranch) {
+  make_snapshots();
+  EXPECT_THAT(offered({"snapshot", "get", "demo/main@"}), ElementsAre("demo/main@v1", "demo/main@v2"));
+  EXPECT_THAT(offered({"commit", "rm", ""}), ElementsAre("demo/main@v1", "demo/main@v2", "demo/feature/x@done"));
+  EXPECT_THAT(offered({"branch", "create", "demo/x", "--from", "demo/feature/x@"}), ElementsAre("demo/feature/x@done"));
+  EXPECT_THAT(offered({"branch", "create", "demo/x", "--from=demo/main@v2"}), ElementsAre("--from=demo/main@v2"));
+  EXPECT_THAT(offered({"snapshot", "get", "--project", "demo", "main@"}), ElementsAre("main@v1", "main@v2"));
+}
+
+TEST_F(Completion, OffersThePointsOfTheBranchThatIsNamed) {
+  make_snapshots();
+  EXPECT_THAT(offered({"branch", "restore", "demo/main", "--at", ""}), ElementsAre("v1", "v2"));
+  EXPECT_THAT(offered({"branch", "create", "demo/x", "--from", "demo/feature/x", "--at", ""}), ElementsAre("done"));
+  EXPECT_THAT(offered({"branch", "create", "demo/x", "--at", "v"}), ElementsAre("v1", "v2"));
 }
 
 TEST_F(Completion, OffersOptionsChoicesAndFiles) {
@@ -149,6 +170,17 @@ TEST_F(ShellScript, OfBashPutsOptionsAndTheirValuesTogetherAgain) {
       run_shell("bash", {"--norc"}, bash_with("pgtwig branch create x --from = demo/f"), "--from=demo/feature/x\n");
   EXPECT_EQ("demo/feature/x\n", result.output) << result.error_output;
   EXPECT_EQ("<__complete><--><branch><create><x><--from=demo/f>", call());
+}
+
+TEST_F(ShellScript, OfBashPutsABranchAndItsSnapshotTogetherAgain) {
+  auto result = run_shell("bash", {"--norc"}, bash_with("pgtwig snapshot get demo/main @ v"),
+                          "demo/main@v1\tschema 12\ndemo/main@v2\n");
+  EXPECT_EQ("v1\nv2\n", result.output) << result.error_output;
+  EXPECT_EQ("<__complete><--><snapshot><get><demo/main@v>", call());
+  result =
+      run_shell("bash", {"--norc"}, bash_with("pgtwig branch create x --from = demo/main @"), "--from=demo/main@v1\n");
+  EXPECT_EQ("v1\n", result.output) << result.error_output;
+  EXPECT_EQ("<__complete><--><branch><create><x><--from=demo/main@>", call());
 }
 
 TEST_F(ShellScript, OfBashKeepsAnEmptyWord) {

@@ -54,12 +54,23 @@ std::string FakeDaemon::answer(const std::string& line, const std::string& body,
                                const std::string& uploaded) {
   requests.push_back({line, body, uploaded});
   if (auto refusal = refusals_.find(line); refusal != refusals_.end()) throw refusal->second;
+  if (auto failure = failures_.find(line); failure != failures_.end()) {
+    tell(on_event);
+    throw failure->second;
+  }
   auto found = answers_.find(line);
   if (found == answers_.end())
     throw Error(ErrorCode::not_found, "the fake daemon has no answer to " + line, "give it one");
-  if (on_event != nullptr)
-    for (const auto& event : events) (*on_event)(event);
+  tell(on_event);
   return found->second;
+}
+
+void FakeDaemon::tell(const client::OnEvent* on_event) {
+  if (on_event == nullptr) return;
+  for (const auto& event : std::vector(events)) {
+    (*on_event)(event);
+    if (after_event) after_event(event);
+  }
 }
 
 TimePoint fake_now() {
@@ -90,6 +101,10 @@ FakeWorld::FakeWorld() {
   world.become = [this](const ProcessImage& image) {
     became.push_back(image);
     return 0;
+  };
+  world.watch_interrupts = [this](OnInterrupt on_interrupt) {
+    on_interrupt_ = std::move(on_interrupt);
+    return nullptr;
   };
   world.pause = [](std::chrono::milliseconds) {};
   world.composition = &composition;
@@ -134,6 +149,26 @@ std::string branch_json(const std::string& name, const std::string& state) {
   auto view = branch_view(name);
   view.state = state;
   return api::to_json(view);
+}
+
+engine::SnapshotView snapshot_view(const std::string& branch, const std::string& name) {
+  engine::SnapshotView view;
+  auto slash = branch.find('/');
+  view.id = "0123456789abcdef0123456789abcdef";
+  view.name = branch + "@" + name;
+  view.project = branch.substr(0, slash);
+  view.branch = branch.substr(slash + 1);
+  view.snapshot = name;
+  view.kind = "manual";
+  view.lsn = "0/3000060";
+  view.created_at = fake_now() - std::chrono::hours(3);
+  view.pool = "default";
+  view.method = "snapshot";
+  return view;
+}
+
+std::string snapshots_json(const std::vector<engine::SnapshotView>& snapshots) {
+  return api::to_json(snapshots);
 }
 
 std::string project_json(const std::string& name) {

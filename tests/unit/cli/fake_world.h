@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -50,17 +51,23 @@ class FakeDaemon {
   // What a request is answered with, always; the line is its method and target.
   void answers(const std::string& line, const std::string& json) { answers_[line] = json; }
   void refuses(const std::string& line, const Error& error) { refusals_.emplace(line, error); }
+  // Its events are heard, and then it fails.
+  void fails(const std::string& line, const Error& error) { failures_.emplace(line, error); }
 
   std::string answer(const std::string& line, const std::string& body, const client::OnEvent* on_event,
                      const std::string& uploaded = {});
 
   bool is_running = true;
   std::vector<engine::Event> events;  // of every change
+  std::function<void(const engine::Event&)> after_event;
   std::vector<Request> requests;
 
  private:
+  void tell(const client::OnEvent* on_event);
+
   std::map<std::string, std::string> answers_;
   std::map<std::string, Error> refusals_;
+  std::map<std::string, Error> failures_;
 };
 
 class FakeWorld {
@@ -73,6 +80,8 @@ class FakeWorld {
   int run(const std::vector<std::string>& words) { return run_words(world, words); }
   // The whole of what was asked of the daemon, a line for each request.
   std::vector<std::string> asked() const;
+  // Ctrl-C while a change runs; what the command line answers: whether it waits on.
+  bool interrupt(int count) { return on_interrupt_(count); }
 
   FakeConsole console;
   FakeDaemon daemon;
@@ -89,6 +98,7 @@ class FakeWorld {
     TimePoint now() const override;
   };
   StillClock clock_;
+  OnInterrupt on_interrupt_;  // while a change runs
 };
 
 // The API's JSON of a branch: "demo/dev", running on port 6002, made an hour before the fake clock's time.
@@ -97,6 +107,8 @@ std::string project_json(const std::string& name);
 std::string projects_json(const std::vector<std::string>& names);
 std::string credentials_json();
 engine::BranchView branch_view(const std::string& name);
+engine::SnapshotView snapshot_view(const std::string& branch, const std::string& name);
+std::string snapshots_json(const std::vector<engine::SnapshotView>& snapshots);
 TimePoint fake_now();
 
 // Compares `actual` with the file golden/<name>; with PGTWIG_UPDATE_GOLDEN=1 the file is written instead.

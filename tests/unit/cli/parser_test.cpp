@@ -115,7 +115,7 @@ TEST(Parser, RefusesWrongUseAndNamesWhatIsNear) {
       {{"pool", "create", "p", "--image-size", "big"}, "--image-size 'big'", "20G"},
       {{"project", "create", "Demo"}, "NAME 'Demo'", "lower-case"},
       {{"project", "create", "demo", "--pg-version", "latest"}, "--pg-version: 'latest'", "a number"},
-      {{"status", "weather"}, "PART: 'weather'", "system, branches, health"},
+      {{"status", "weather"}, "PART: 'weather'", "system, branches, snapshots, health"},
   };
   for (const auto& refusal : refusals) {
     Error error = parse_error(refusal.words);

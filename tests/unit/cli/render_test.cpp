@@ -54,6 +54,40 @@ TEST(BranchCard, LeavesOutWhatIsNotKnown) {
   expect_golden("table/branch_card.txt", branch_card(view, {}, fake_now()));
 }
 
+TEST(BranchCard, ShowsWindowsAndLineage) {
+  auto view = branch_view("demo/dev");
+  using std::chrono::microseconds;
+  using std::chrono::minutes;
+  view.windows = {{fake_now() - minutes(90), fake_now() - minutes(90), "0/3000060", "0/3000060", false},
+                  {fake_now() - minutes(30) - microseconds(1), fake_now(), "0/5000060", "0/6000148", true}};
+  view.lineage = {{"demo/dev", "restore", "demo/dev@2026-03-01T11:00:00Z", fake_now() - minutes(5)},
+                  {"demo/dev", "create", "demo/main@2026-03-01T10:30:00Z", fake_now() - minutes(90)},
+                  {"demo/main", "create", std::nullopt, fake_now() - minutes(300)}};
+  expect_golden("table/branch_card_recovery.txt", branch_card(view, {}, fake_now()));
+}
+
+std::vector<engine::SnapshotView> some_snapshots() {
+  auto labelled = snapshot_view("demo/main", "before-migration");
+  labelled.message = "schema v12, before the orders are split into two tables";
+  labelled.branches = {"demo/dev", "demo/feature/x"};
+  auto scheduled = snapshot_view("demo/main", "20260301-110000");
+  scheduled.kind = "scheduled";
+  scheduled.created_at = fake_now() - std::chrono::minutes(60);
+  return {labelled, scheduled};
+}
+
+TEST(SnapshotTable, FitsWidthsFromWideToNarrow) {
+  for (int width : {140, 80, 40}) {
+    Terminal terminal{.is_terminal = true, .width = width};
+    expect_golden("table/snapshots_" + std::to_string(width) + ".txt",
+                  snapshot_table(some_snapshots(), terminal, fake_now()));
+  }
+}
+
+TEST(SnapshotCard, ShowsBranchesAndMessage) {
+  expect_golden("table/snapshot_card.txt", snapshot_card(some_snapshots().front(), {}, fake_now()));
+}
+
 TEST(Style, CountsColumnsAndNotBytes) {
   EXPECT_EQ(6u, display_width("日本語"));
   EXPECT_EQ(3u, display_width("été"));
@@ -129,6 +163,56 @@ TEST(Progress, ShowsTheRunningStepOnATerminalAndOverwritesIt) {
       console.words);
 }
 
+// A replay that tells of itself every four seconds.
+void play_replay(Progress& progress) {
+  auto event = [&](const char* type, const std::string& text, int second) {
+    engine::Event one;
+    one.type = type;
+    one.text = text;
+    one.time = fake_now() + std::chrono::seconds(second);
+    progress.on_event(one);
+  };
+  event("step.begun", "Replay WAL", 0);
+  for (int second = 4; second <= 24; second += 4)
+    event("step.progress", "0/" + std::to_string(second) + "000000", second);
+  event("step.done", "Replay WAL", 25);
+  event("step.begun", "PostgreSQL ready", 25);
+}
+
+TEST(Progress, TellsHowFarAStepIsInLinesAtIntervals) {
+  FakeConsole console;
+  Progress progress(console, "Restoring", false);
+  play_replay(progress);
+  EXPECT_EQ(
+      "Restoring\n"
+      "    0/12000000\n"
+      "    0/24000000\n"
+      "  ▸ Replay WAL                    0 ms\n",
+      console.words);
+}
+
+TEST(Progress, TellsHowFarAStepIsBehindItOnATerminal) {
+  FakeConsole console;
+  console.words_view.is_terminal = true;
+  console.words_view.width = 20;
+  Progress progress(console, "", false);
+  play_replay(progress);
+  EXPECT_TRUE(console.words.starts_with("  ▸ Replay WAL …\r\x1b[K  ▸ Replay WAL … 0…\r\x1b[K")) << console.words;
+  EXPECT_TRUE(console.words.ends_with("  ▸ PostgreSQL rea…")) << console.words;
+}
+
+TEST(Progress, SaysALineBetweenTheSteps) {
+  FakeConsole console;
+  console.words_view.is_terminal = true;
+  Progress progress(console, "", false);
+  engine::Event begun;
+  begun.type = "step.begun";
+  begun.text = "Replay";
+  progress.on_event(begun);
+  progress.say("Cancelling");
+  EXPECT_EQ("  ▸ Replay …\r\x1b[KCancelling\n  ▸ Replay …", console.words);
+}
+
 TEST(Progress, UsesPlainLettersWhereTheLocaleHasNoOthers) {
   FakeConsole console;
   console.words_view.is_utf8 = false;
@@ -139,9 +223,7 @@ TEST(Progress, UsesPlainLettersWhereTheLocaleHasNoOthers) {
 
 TEST(Progress, HasNoHeadingWhenNothingHappened) {
   FakeConsole console;
-  {
-    Progress progress(console, "Creating demo/dev", false);
-  }
+  { Progress progress(console, "Creating demo/dev", false); }
   EXPECT_EQ("", console.words);
 }
 
