@@ -91,6 +91,9 @@ class SqliteCatalog final : public Catalog {
     return one(read_snapshot, "SELECT * FROM snapshots WHERE id = ?", id);
   }
 
+  std::vector<ScheduleRecord> schedules() override {
+    return all(read_schedule, "SELECT * FROM schedules ORDER BY branch");
+  }
   std::optional<ScheduleRecord> find_schedule(const BranchId& branch) override {
     return one(read_schedule, "SELECT * FROM schedules WHERE branch = ?", branch);
   }

@@ -109,14 +109,15 @@ struct SnapshotRecord {
   BranchId branch;
   IncarnationId incarnation;  // the body it was taken of
   std::string name;           // unique in the branch
-  std::string message;
+  std::string message = {};
   SnapshotKind kind = SnapshotKind::manual;
   // Where replay begins, and the least LSN that can be reached from it (a running source's insert position just after).
-  Lsn redo;
-  Lsn end;
+  Lsn redo = {};
+  Lsn end = {};
   std::uint32_t timeline = 1;
   std::uint64_t next_xid = 0;  // transactions from this one on committed after it, if at all
-  std::vector<std::string> held_back;
+  std::string password = {};   // of role postgres in it, as pgtwig knows it
+  std::vector<std::string> held_back = {};
   bool maybe_has_subscriptions = false;
   TimePoint created_at;  // taken just after the moment that it holds
 };
@@ -187,6 +188,7 @@ class Transaction {
   virtual void put(const ScheduleRecord& schedule) = 0;
   virtual void remove_schedule(const BranchId& branch) = 0;
 
+  // Fine when it is on the list already: what is swept by one operation is swept for all.
   virtual void insert(const SweepRecord& sweep) = 0;
   virtual void remove_sweep(const IncarnationId& volume) = 0;
 
@@ -230,6 +232,7 @@ class Catalog {
   virtual std::optional<SnapshotRecord> find_snapshot(const BranchId& branch, const std::string& name) = 0;
   virtual std::optional<SnapshotRecord> find_snapshot(const IncarnationId& id) = 0;
 
+  virtual std::vector<ScheduleRecord> schedules() = 0;
   virtual std::optional<ScheduleRecord> find_schedule(const BranchId& branch) = 0;
 
   virtual std::vector<SweepRecord> sweep_list() = 0;

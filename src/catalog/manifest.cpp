@@ -1,6 +1,7 @@
 #include "catalog/manifest.h"
 
 #include <boost/json.hpp>
+#include <limits>
 #include <stdexcept>
 
 namespace pgtwig::catalog {
@@ -8,7 +9,10 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr int manifest_format = 1;
+// A branch's volume has format 1. That of a snapshot has the next: a pgtwig that knows of no snapshots must not take it
+// for a branch.
+constexpr int branch_format = 1;
+constexpr int snapshot_format = 2;
 
 json::object settings_to_json(const Settings& settings) {
   json::object object;
@@ -132,13 +136,52 @@ BranchRecord parse_branch(const json::object& object, const ProjectId& project) 
   return branch;
 }
 
+json::object snapshot_to_json(const SnapshotRecord& snapshot) {
+  return {{"id", snapshot.id.text()},
+          {"incarnation", snapshot.incarnation.text()},
+          {"name", snapshot.name},
+          {"message", snapshot.message},
+          {"kind", snapshot_kind_name(snapshot.kind)},
+          {"redo", format_lsn(snapshot.redo)},
+          {"end", format_lsn(snapshot.end)},
+          {"timeline", std::int64_t{snapshot.timeline}},
+          {"next_xid", static_cast<std::int64_t>(snapshot.next_xid)},
+          {"password", snapshot.password},
+          {"held_back", list_to_json(snapshot.held_back)},
+          {"maybe_has_subscriptions", snapshot.maybe_has_subscriptions},
+          {"created_at", format_rfc3339(snapshot.created_at)}};
+}
+
+SnapshotRecord parse_snapshot(const json::object& object, const BranchRecord& branch) {
+  const std::int64_t timeline = number_member(object, "timeline");
+  const std::int64_t next_xid = number_member(object, "next_xid");
+  if (timeline < 1 || timeline > std::numeric_limits<std::uint32_t>::max() || next_xid < 0) {
+    throw Malformed("timeline or next_xid is out of range");
+  }
+  return {.id = checked(IncarnationId::parse(text_member(object, "id")), "snapshot id"),
+          .project = branch.project,
+          .branch = branch.id,
+          .incarnation = checked(IncarnationId::parse(text_member(object, "incarnation")), "snapshot incarnation"),
+          .name = text_member(object, "name"),
+          .message = text_member(object, "message"),
+          .kind = checked(parse_snapshot_kind(text_member(object, "kind")), "kind"),
+          .redo = checked(parse_lsn(text_member(object, "redo")), "redo"),
+          .end = checked(parse_lsn(text_member(object, "end")), "end"),
+          .timeline = static_cast<std::uint32_t>(timeline),
+          .next_xid = static_cast<std::uint64_t>(next_xid),
+          .password = text_member(object, "password"),
+          .held_back = list_member(object, "held_back"),
+          .maybe_has_subscriptions = flag_member(object, "maybe_has_subscriptions"),
+          .created_at = checked(parse_rfc3339(text_member(object, "created_at")), "created_at")};
+}
+
 }  // namespace
 
 std::string write_manifest(const Manifest& manifest) {
   const ProjectRecord& project = manifest.project;
   const BranchRecord& branch = manifest.branch;
-  const json::object object{
-      {"format", manifest_format},
+  json::object object{
+      {"format", manifest.snapshot ? snapshot_format : branch_format},
       {"installation", manifest.installation.text()},
       {"identity", manifest.identity},
       {"committed", manifest.committed},
@@ -171,6 +214,7 @@ std::string write_manifest(const Manifest& manifest) {
           {"time", format_rfc3339(branch.origin.time)}}},
         {"created_at", format_rfc3339(branch.created_at)},
         {"expires_at", branch.expires_at ? json::value(format_rfc3339(*branch.expires_at)) : json::value(nullptr)}}}};
+  if (manifest.snapshot) object["snapshot"] = snapshot_to_json(*manifest.snapshot);
   return json::serialize(object) + "\n";
 }
 
@@ -180,15 +224,21 @@ std::expected<Manifest, std::string> parse_manifest(std::string_view text) {
   if (error || !value.is_object()) return std::unexpected("it is not a JSON object");
   try {
     const json::object& object = value.get_object();
-    if (number_member(object, "format") > manifest_format) {
+    if (number_member(object, "format") > snapshot_format) {
       return std::unexpected("it was written by a newer pgtwig");
     }
     const ProjectRecord project = parse_project(object_member(object, "project"));
-    return Manifest{.installation = checked(InstallationId::parse(text_member(object, "installation")), "installation"),
-                    .identity = text_member(object, "identity"),
-                    .committed = flag_member(object, "committed"),
-                    .project = project,
-                    .branch = parse_branch(object_member(object, "branch"), project.id)};
+    Manifest manifest{
+        .installation = checked(InstallationId::parse(text_member(object, "installation")), "installation"),
+        .identity = text_member(object, "identity"),
+        .committed = flag_member(object, "committed"),
+        .project = project,
+        .branch = parse_branch(object_member(object, "branch"), project.id)};
+    if (object.contains("snapshot")) {
+      manifest.snapshot = parse_snapshot(object_member(object, "snapshot"), manifest.branch);
+      if (manifest.snapshot->id != manifest.branch.incarnation) return std::unexpected("it is of two volumes");
+    }
+    return manifest;
   } catch (const Malformed& malformed) {
     return std::unexpected(malformed.what());
   }

@@ -19,10 +19,13 @@ inline constexpr const char* manifest_file_name = "pgtwig.json";
 struct Manifest {
   InstallationId installation;
   std::string identity;  // VolumeDriver::identity of this very volume
-  // Whether the catalog had this volume as the branch's body when it was written; false while it is staged.
+  // Whether the catalog had this volume, as the branch's body or a snapshot, when it was written; false while it is
+  // staged.
   bool committed = false;
   ProjectRecord project;
-  BranchRecord branch;
+  BranchRecord branch;  // its incarnation is this volume, whatever kind it is of
+  // Of a snapshot's volume; `branch` is then whose snapshot it is.
+  std::optional<SnapshotRecord> snapshot = {};
 };
 
 std::string write_manifest(const Manifest& manifest);

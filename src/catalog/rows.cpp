@@ -187,6 +187,7 @@ SnapshotRecord read_snapshot(Row row) {
           .end = read_lsn(row),
           .timeline = static_cast<std::uint32_t>(row.integer()),
           .next_xid = static_cast<std::uint64_t>(row.integer()),
+          .password = row.text(),
           .held_back = read_texts(row),
           .maybe_has_subscriptions = row.boolean(),
           .created_at = row.time()};

@@ -124,6 +124,7 @@ CREATE TABLE snapshots (
   end_lsn                 TEXT    NOT NULL,
   timeline                INTEGER NOT NULL CHECK (timeline BETWEEN 1 AND 4294967295),
   next_xid                INTEGER NOT NULL CHECK (next_xid >= 0),
+  password                TEXT    NOT NULL,
   held_back               TEXT    NOT NULL CHECK (json_valid(held_back)),
   maybe_has_subscriptions INTEGER NOT NULL CHECK (maybe_has_subscriptions IN (0, 1)),
   created_at              INTEGER NOT NULL,

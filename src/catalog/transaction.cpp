@@ -126,10 +126,10 @@ class SqliteTransaction final : public Transaction {
   void insert(const SnapshotRecord& snapshot) override {
     change_named(fmt::format("snapshot '{}' already exists", snapshot.name), [&] {
       return writer_
-          .query("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", snapshot.id,
+          .query("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", snapshot.id,
                  snapshot.project, snapshot.branch, snapshot.incarnation, snapshot.name, snapshot.message,
                  snapshot_kind_name(snapshot.kind), snapshot.redo, snapshot.end, std::int64_t{snapshot.timeline},
-                 static_cast<std::int64_t>(snapshot.next_xid), texts_json(snapshot.held_back),
+                 static_cast<std::int64_t>(snapshot.next_xid), snapshot.password, texts_json(snapshot.held_back),
                  snapshot.maybe_has_subscriptions, snapshot.created_at)
           .run();
     });
@@ -140,11 +140,12 @@ class SqliteTransaction final : public Transaction {
       return writer_
           .query(
               "UPDATE snapshots SET project = ?, branch = ?, incarnation = ?, name = ?, message = ?, kind = ?, "
-              "redo = ?, end_lsn = ?, timeline = ?, next_xid = ?, held_back = ?, maybe_has_subscriptions = ?, "
+              "redo = ?, end_lsn = ?, timeline = ?, next_xid = ?, password = ?, held_back = ?, maybe_has_subscriptions "
+              "= ?, "
               "created_at = ? WHERE id = ?",
               snapshot.project, snapshot.branch, snapshot.incarnation, snapshot.name, snapshot.message,
               snapshot_kind_name(snapshot.kind), snapshot.redo, snapshot.end, std::int64_t{snapshot.timeline},
-              static_cast<std::int64_t>(snapshot.next_xid), texts_json(snapshot.held_back),
+              static_cast<std::int64_t>(snapshot.next_xid), snapshot.password, texts_json(snapshot.held_back),
               snapshot.maybe_has_subscriptions, snapshot.created_at, snapshot.id)
           .run();
     });
@@ -173,8 +174,10 @@ class SqliteTransaction final : public Transaction {
   void insert(const SweepRecord& sweep) override {
     change([&] {
       return writer_
-          .query("INSERT INTO sweep_list VALUES (?, ?, ?, ?, ?)", sweep.volume, sweep.pool, sweep.pg_major,
-                 sweep.operation, sweep.staged)
+          .query(
+              "INSERT INTO sweep_list VALUES (?, ?, ?, ?, ?) "
+              "ON CONFLICT (volume) DO UPDATE SET operation = excluded.operation",
+              sweep.volume, sweep.pool, sweep.pg_major, sweep.operation, sweep.staged)
           .run();
     });
   }

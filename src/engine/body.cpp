@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <future>
+#include <limits>
 
+#include "archive/wal_segment.h"
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -70,7 +72,12 @@ void clean_target(Engine& engine, const Body& source, Body& target, bool source_
   const UniqueFd data = open_directory(target.data());
   std::filesystem::remove(target.volume() / unflushed_file_name);  // the source's: a fork is flushed as it is made
   const postgres::ForkFindings findings = postgres::clean_fork(data.get());
-  target.branch.held_back = findings.held_back;
+  target.branch.held_back = source.snapshot ? source.snapshot->held_back : std::vector<std::string>();
+  for (const std::string& held : findings.held_back) {
+    if (std::ranges::find(target.branch.held_back, held) == target.branch.held_back.end()) {
+      target.branch.held_back.push_back(held);
+    }
+  }
   if (!target.pool->driver->capabilities().atomic_fork) {
     // A driver that walks has left the slots out already; the source tells which there were.
     const UniqueFd source_data = open_directory(source.data());
@@ -78,10 +85,61 @@ void clean_target(Engine& engine, const Body& source, Body& target, bool source_
       target.branch.held_back.push_back(slot);
     }
   }
-  // A running server knows; of a stopped one the catalog's file tells.
+  // A running server knows; of a stopped one the catalog's file tells, unless it was never started since it was forked.
   target.branch.maybe_has_subscriptions =
-      source_was_running ? source_has_subscriptions : findings.maybe_has_subscriptions;
+      source_was_running ? source_has_subscriptions
+                         : findings.maybe_has_subscriptions || source.branch.maybe_has_subscriptions;
+  if (target.snapshot) {
+    target.snapshot->held_back = target.branch.held_back;
+    target.snapshot->maybe_has_subscriptions = target.branch.maybe_has_subscriptions;
+  }
   write_manifest(engine, target);
+}
+
+// Where the replay of a snapshot begins, as its files say.
+void note_replay_start(Body& target) {
+  const UniqueFd data = open_directory(target.data());
+  const postgres::ReplayStart start = postgres::read_replay_start(data.get());
+  target.snapshot->redo = start.redo;
+  target.snapshot->timeline = start.timeline;
+}
+
+// The moment of a snapshot, asked of its running source after the fork: nothing that comes later is in it.
+void note_running_moment(Engine& engine, postgres::Connection& source, Body& target) {
+  note_replay_start(target);
+  const postgres::Row row = source
+                                .query(
+                                    "SELECT pg_current_wal_insert_lsn()::text, "
+                                    "pg_snapshot_xmax(pg_current_snapshot())::text")
+                                .at(0);
+  const auto end = parse_lsn(row.at(0).value_or(""));
+  if (!end) throw Error(ErrorCode::postgres_failed, "PostgreSQL did not say where its WAL ends");
+  target.snapshot->end = *end;
+  target.snapshot->next_xid = std::stoull(row.at(1).value_or("0"));
+  target.snapshot->created_at = engine.clock().now();
+}
+
+// The end of the last file in pg_wal: no byte of WAL that is there comes after it.
+Lsn end_of_files(const Body& body, const postgres::ControlFile& control) {
+  std::uint64_t last = archive::segment_of(control.checkpoint, control.wal_segment_size);
+  for (const auto& entry : std::filesystem::directory_iterator(body.data() / "pg_wal")) {
+    const auto segment = archive::parse_segment_name(entry.path().filename().string(), control.wal_segment_size);
+    if (segment) last = std::max(last, segment->number);
+  }
+  return archive::end_lsn({.timeline = control.timeline, .number = last}, control.wal_segment_size);
+}
+
+// The same of a stopped one. What was shut down cleanly ends with its checkpoint; of one that crashed nobody knows what
+// was committed after it.
+void note_stopped_moment(Engine& engine, Body& target) {
+  note_replay_start(target);
+  const UniqueFd data = open_directory(target.data());
+  const postgres::ControlFile control = postgres::read_control_file(data.get());
+  const bool is_whole = control.was_cleanly_shut_down();
+  target.snapshot->end = is_whole ? control.checkpoint : end_of_files(target, control);
+  target.snapshot->next_xid =
+      is_whole ? control.next_xid : static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  target.snapshot->created_at = engine.clock().now();
 }
 
 void copy_in_backup_mode(Engine& engine, postgres::Connection& connection, const Body& source, const Body& target) {
@@ -175,6 +233,7 @@ void fork_running(Engine& engine, Operation& operation, const Body& source, Body
       source.pool->driver->fork(source.branch.incarnation, target.branch.incarnation,
                                 {.leave_out = postgres::paths_left_out_of_a_fork()});
     }
+    if (target.snapshot) note_running_moment(engine, *admin, target);
     // Asked again: one that was created since the facts were read is in the fork, too.
     clean_target(engine, source, target, true, facts.has_subscriptions || postgres::has_subscriptions(*admin));
   });
@@ -195,17 +254,24 @@ void fork_stopped(Engine& engine, Operation& operation, const Body& source, Body
   operation.step(fmt::format("Clone volume ({})", source.pool->driver->name()), [&] {
     source.pool->driver->fork(source.branch.incarnation, target.branch.incarnation,
                               {.leave_out = postgres::paths_left_out_of_a_fork()});
+    if (target.snapshot) note_stopped_moment(engine, target);
     clean_target(engine, source, target, false, false);
   });
 }
 
-catalog::Manifest manifest_of(Engine& engine, const Body& body) {
+bool is_committed(Engine& engine, const Body& body) {
+  if (body.snapshot) return engine.catalog().find_snapshot(body.snapshot->id).has_value();
   const auto owner = engine.catalog().find_branch(body.branch.id);
+  return owner && owner->incarnation == body.branch.incarnation;
+}
+
+catalog::Manifest manifest_of(Engine& engine, const Body& body) {
   return {.installation = engine.catalog().installation(),
           .identity = body.pool->driver->identity(body.branch.incarnation),
-          .committed = owner && owner->incarnation == body.branch.incarnation,
+          .committed = is_committed(engine, body),
           .project = body.project,
-          .branch = body.branch};
+          .branch = body.branch,
+          .snapshot = body.snapshot};
 }
 
 }  // namespace
@@ -241,47 +307,15 @@ Body load_body(Engine& engine, const catalog::ProjectRecord& project, const cata
   return {.project = project, .branch = branch, .pool = engine.pools().open(project.pool)};
 }
 
-BranchPath resolve_source(Engine& engine, const BranchPath& self, const BranchReference& reference,
-                          const std::optional<Point>& at) {
-  if (!std::holds_alternative<Now>(reference.point) || (at && !std::holds_alternative<Now>(*at))) {
-    throw Error(ErrorCode::not_available,
-                "a branch can start from the head of another only: points in the past are not available yet",
-                "leave out --at and everything from the @ on");
-  }
-  if (reference.branch_text == "^self") return self;
-  if (reference.branch_text == "^parent") {
-    const catalog::ProjectRecord project = require_project(engine, self.project);
-    const auto branch = engine.catalog().find_branch(project.id, self.branch);
-    if (!branch)
-      throw Error(ErrorCode::not_found, fmt::format("branch {} does not exist, so it has no parent", self.text()));
-    const auto parent = branch->parent ? engine.catalog().find_branch(*branch->parent) : std::nullopt;
-    if (!parent) throw Error(ErrorCode::conflict, fmt::format("branch {} has no parent", self.text()));
-    return {self.project, parent->name};
-  }
-  const auto branch = BranchName::parse(reference.branch_text);
-  if (!branch)
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("bad branch name {}: {}", reference.branch_text, branch.error()));
-  if (!reference.project) return {self.project, *branch};
-  const auto project = ProjectName::parse(*reference.project);
-  // "feature/x" in `--from feature/x` is a branch of the same project when there is no project "feature".
-  const bool is_project = project && engine.catalog().find_project(*project);
-  if (!is_project) {
-    const auto whole = BranchName::parse(*reference.project + "/" + reference.branch_text);
-    const auto own = engine.catalog().find_project(self.project);
-    if (whole && own && engine.catalog().find_branch(own->id, *whole)) return {self.project, *whole};
-  }
-  if (!project)
-    throw Error(ErrorCode::invalid_argument,
-                fmt::format("bad project name {}: {}", *reference.project, project.error()));
-  return {*project, *branch};
-}
-
 LockRequest project_lock(const ProjectName& name, LockMode mode) {
   return {"project " + name.text(), mode};
 }
 LockRequest branch_lock(const BranchPath& path, LockMode mode) {
   return {"branch " + path.text(), mode};
+}
+
+LockRequest snapshot_lock(const catalog::SnapshotRecord& snapshot, LockMode mode) {
+  return {"snapshot " + snapshot.id.text(), mode};
 }
 
 catalog::SweepRecord sweep_record(const Body& body) {
@@ -293,12 +327,36 @@ catalog::SweepRecord sweep_record(const Body& body) {
 
 void fork_body(Engine& engine, Operation& operation, const Body& source, Body& target,
                postgres::Consistency consistency) {
-  target.branch.origin = {.branch = source.name(), .snapshot = {}, .lsn = {}, .time = engine.clock().now()};
+  target.branch.origin = {.branch = source.name(),
+                          .snapshot = source.snapshot ? source.snapshot->name : std::string(),
+                          .lsn = {},
+                          .time = engine.clock().now()};
   if (engine.instances().find(source)) {
     fork_running(engine, operation, source, target, consistency);
   } else {
     fork_stopped(engine, operation, source, target);
   }
+}
+
+Body snapshot_body(Engine& engine, const catalog::ProjectRecord& project, const catalog::BranchRecord& branch,
+                   const catalog::SnapshotRecord& snapshot) {
+  Body body = load_body(engine, project, branch);
+  body.branch.incarnation = snapshot.id;
+  body.branch.password = snapshot.password;
+  body.branch.held_back = snapshot.held_back;
+  body.branch.maybe_has_subscriptions = snapshot.maybe_has_subscriptions;
+  body.snapshot = snapshot;
+  return body;
+}
+
+void fork_snapshot(Engine& engine, Operation& operation, const catalog::SnapshotRecord& snapshot, Body& target) {
+  const auto lock = engine.locks().acquire({snapshot_lock(snapshot, LockMode::shared)}, lock_timeout);
+  const auto branch = engine.catalog().find_branch(snapshot.branch);
+  if (!branch || !engine.catalog().find_snapshot(snapshot.id)) {
+    throw Error(ErrorCode::not_found, fmt::format("snapshot {} was deleted meanwhile", snapshot.name), "try again");
+  }
+  const Body source = snapshot_body(engine, target.project, *branch, snapshot);
+  fork_body(engine, operation, source, target, postgres::Consistency::automatic);
 }
 
 void start_body(Engine& engine, Operation& operation, Body& body, bool is_committed) {

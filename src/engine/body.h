@@ -19,22 +19,38 @@ std::pair<catalog::ProjectRecord, catalog::BranchRecord> require_branch(Engine& 
 Body require_body(Engine& engine, const BranchPath& path);
 Body load_body(Engine& engine, const catalog::ProjectRecord& project, const catalog::BranchRecord& branch);
 
+// Where a body is to come from.
+struct Source {
+  BranchPath branch;
+  Point point = Now{};
+  std::optional<catalog::SnapshotRecord> snapshot = {};  // when the point is one
+};
 // The branch that `reference` names, seen from `self`: a reference without a project is one of self's, "^parent" its
-// parent's head, "^self" its own. Throws Error not_available for every point but now.
-BranchPath resolve_source(Engine& engine, const BranchPath& self, const BranchReference& reference,
-                          const std::optional<Point>& at);
+// parent, "^self" itself, and a name that no branch has is a snapshot's: of the project's main, or of the one branch
+// that has it. The point is the reference's or `at`.
+Source resolve_source(Engine& engine, const BranchPath& self, const BranchReference& reference,
+                      const std::optional<Point>& at);
+// Throws Error not_available for a point that is neither now nor a snapshot.
+void refuse_other_points(const Source& source);
+// The body to fork from: the branch's, or its snapshot's volume.
+Body require_source_body(Engine& engine, const Source& source);
 
 // Names of locks, so that every use case spells them alike.
 LockRequest project_lock(const ProjectName& name, LockMode mode);
 LockRequest branch_lock(const BranchPath& path, LockMode mode);
 inline constexpr std::chrono::milliseconds lock_timeout{60'000};
 
+// The same name for everyone who forks from a snapshot's volume, shared, and who removes it. Taken after the locks of
+// branches.
+LockRequest snapshot_lock(const catalog::SnapshotRecord& snapshot, LockMode mode);
+
 // The sweep record of a body's volume.
 catalog::SweepRecord sweep_record(const Body& body);
 
-// Makes the volume of `target` out of the head of `source`, consistently, and cleans it of what a branch must not
-// inherit: fills target's origin, held_back and maybe_has_subscriptions. The operation is begun here, with the target's
-// volume staged, while the source checkpoints.
+// Makes the volume of `target` out of the head of `source`, or out of a snapshot's volume, consistently, and cleans it
+// of what a branch must not inherit: fills target's origin, held_back and maybe_has_subscriptions, and when the target
+// is a snapshot the moment that it holds. The operation is begun here, with the target's volume staged, while the
+// source checkpoints.
 void fork_body(Engine& engine, Operation& operation, const Body& source, Body& target,
                postgres::Consistency consistency);
 
@@ -46,6 +62,12 @@ void start_body(Engine& engine, Operation& operation, Body& body, bool is_commit
 // next free one is tried. `reservation` is replaced by the one that holds in the end.
 void start_new_body(Engine& engine, Operation& operation, Body& body, std::optional<Ports::Reservation>& reservation,
                     std::optional<std::uint16_t> wanted);
+
+// The volume of a snapshot. Throws Error storage_failed when its pool is away.
+Body snapshot_body(Engine& engine, const catalog::ProjectRecord& project, const catalog::BranchRecord& branch,
+                   const catalog::SnapshotRecord& snapshot);
+// fork_body() from a snapshot, which is there while it lasts; throws Error not_found when it was deleted meanwhile.
+void fork_snapshot(Engine& engine, Operation& operation, const catalog::SnapshotRecord& snapshot, Body& target);
 
 // Writes the manifest of a body into its volume. It is also the seal of a finished fork: what was done to the volume
 // before it is on disk when it is.

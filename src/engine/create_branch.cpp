@@ -61,10 +61,12 @@ BranchView create_branch(Engine& engine, const CreateBranch& request, Listener& 
   if (path.branch.is_main() && request.if_not_exists) return branch_view(engine, require_body(engine, path));
   refuse_main(path);
   for (const auto& [name, value] : request.settings) postgres::check_user_setting(name, value);
-  const BranchPath source_path = resolve_source(
+  const Source from = resolve_source(
       engine, path,
       request.from.value_or(BranchReference{.project = std::nullopt, .branch_text = "main", .point = Now{}}),
       request.at);
+  refuse_other_points(from);
+  const BranchPath& source_path = from.branch;
   if (source_path.project != path.project) {
     require_project(engine, source_path.project);
     throw Error(ErrorCode::invalid_argument,
@@ -83,7 +85,7 @@ BranchView create_branch(Engine& engine, const CreateBranch& request, Listener& 
     if (request.if_not_exists) return branch_view(engine, *existing);
     throw exists(path);
   }
-  const Body source = require_body(engine, source_path);
+  const Body source = require_source_body(engine, from);
   engine.pools().require_room(*source.pool);
   std::optional<Ports::Reservation> port = engine.ports().reserve(request.port);
   Body branch = planned_body(engine, request, source, port->port());
@@ -91,7 +93,11 @@ BranchView create_branch(Engine& engine, const CreateBranch& request, Listener& 
   if (request.start) engine.instances().require_memory(branch);
 
   return engine.operations().run("branch create", path.text(), listener, [&](Operation& operation) {
-    fork_body(engine, operation, source, branch, request.consistency);
+    if (source.snapshot) {
+      fork_snapshot(engine, operation, *source.snapshot, branch);
+    } else {
+      fork_body(engine, operation, source, branch, request.consistency);
+    }
     if (request.start) start_new_body(engine, operation, branch, port, request.port);
     auto transaction = engine.catalog().begin();
     transaction->insert(branch.branch);

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "base/error.h"
 #include "engine/body.h"
+#include "engine/snapshots.h"
 #include "engine/sweeper.h"
 
 namespace pgtwig::engine {
@@ -27,22 +29,66 @@ Branches with_descendants(Engine& engine, const catalog::BranchRecord& branch) {
   return all;
 }
 
-catalog::SweepRecord doomed(const catalog::ProjectRecord& project, const catalog::BranchRecord& branch,
+catalog::SweepRecord doomed(const catalog::ProjectRecord& project, const IncarnationId& volume,
                             const Operation& operation) {
-  return {
-      .volume = branch.incarnation, .pool = project.pool, .pg_major = project.pg_major, .operation = operation.id()};
+  return {.volume = volume, .pool = project.pool, .pg_major = project.pg_major, .operation = operation.id()};
+}
+
+// Branches with all that belongs to them.
+struct Doomed {
+  Branches branches;
+  std::vector<catalog::SnapshotRecord> snapshots;
+  std::vector<catalog::IncarnationRecord> bodies;  // those of before included: their WAL archives go, too
+};
+
+Doomed with_belongings(Engine& engine, const Branches& branches) {
+  Doomed all{.branches = branches, .snapshots = {}, .bodies = {}};
+  for (const auto& branch : branches) {
+    for (const auto& snapshot : engine.catalog().snapshots(branch.id)) all.snapshots.push_back(snapshot);
+    for (const auto& body : engine.catalog().incarnations(branch.id)) all.bodies.push_back(body);
+  }
+  return all;
+}
+
+// Snapshots that somebody wanted and nobody but somebody removes, as "demo/dev@v1".
+std::vector<std::string> lasting_snapshots(const catalog::ProjectRecord& project, const Doomed& all) {
+  std::vector<std::string> names;
+  for (const auto& snapshot : all.snapshots) {
+    const auto branch = std::ranges::find(all.branches, snapshot.branch, &catalog::BranchRecord::id);
+    if (snapshot.kind != catalog::SnapshotKind::scheduled) {
+      names.push_back(snapshot_path(project, *branch, snapshot.name));
+    }
+  }
+  return names;
+}
+
+std::string count_of_snapshots(const std::vector<std::string>& names) {
+  return names.size() == 1 ? fmt::format("a snapshot, {}", names.front())
+                           : fmt::format("{} snapshots, {} among them", names.size(), names.front());
 }
 
 // Children before parents, as the catalog's references want it.
 std::vector<catalog::SweepRecord> remove_all(const Operation& operation, catalog::Transaction& transaction,
-                                             const catalog::ProjectRecord& project, const Branches& branches) {
-  std::vector<catalog::SweepRecord> volumes;
-  for (auto branch = branches.rbegin(); branch != branches.rend(); ++branch) {
-    volumes.push_back(doomed(project, *branch, operation));
-    transaction.insert(volumes.back());
+                                             const catalog::ProjectRecord& project, const Doomed& all) {
+  std::map<IncarnationId, catalog::SweepRecord> volumes;  // a snapshot can be the volume of a former body
+  for (const auto& snapshot : all.snapshots) {
+    volumes.emplace(snapshot.id, doomed_snapshot(project, snapshot, operation));
+    transaction.remove_snapshot(snapshot.id);
+  }
+  for (auto branch = all.branches.rbegin(); branch != all.branches.rend(); ++branch) {
+    volumes.emplace(branch->incarnation, doomed(project, branch->incarnation, operation));
     transaction.remove_branch(branch->id);
   }
-  return volumes;
+  for (const auto& body : all.bodies) {
+    volumes.emplace(body.id, doomed(project, body.id, operation));
+    transaction.remove_incarnation(body.id);
+  }
+  std::vector<catalog::SweepRecord> list;
+  for (const auto& [id, volume] : volumes) {
+    transaction.insert(volume);
+    list.push_back(volume);
+  }
+  return list;
 }
 
 }  // namespace
@@ -81,10 +127,16 @@ std::vector<std::string> delete_branch(Engine& engine, const DeleteBranch& reque
                             project.name.text() + "/" + branches[1].name.text()),
                 fmt::format("`pgtwig branch delete {} --cascade` deletes them, too", path.text()));
   }
+  const Doomed all = with_belongings(engine, branches);
+  const auto lasting = lasting_snapshots(project, all);
+  if (!lasting.empty() && !request.cascade) {
+    throw Error(ErrorCode::conflict, fmt::format("branch {} has {}", path.text(), count_of_snapshots(lasting)),
+                fmt::format("`pgtwig branch delete {} --cascade` deletes them, too", path.text()));
+  }
   return engine.operations().run("branch delete", path.text(), listener, [&](Operation& operation) {
     auto transaction = engine.catalog().begin();
     operation.record_begin(*transaction);
-    const auto volumes = remove_all(operation, *transaction, project, branches);
+    const auto volumes = remove_all(operation, *transaction, project, all);
     operation.commit(*transaction);
     transaction.reset();
     engine.sweeper().enqueue(volumes);
@@ -108,10 +160,16 @@ void delete_project(Engine& engine, const DeleteProject& request, Listener& list
                             branches.size() == 2 ? "one branch" : fmt::format("{} branches", branches.size() - 1)),
                 fmt::format("`pgtwig project delete {} --force` deletes them, too", project.name.text()));
   }
+  const Doomed all = with_belongings(engine, branches);
+  const auto lasting = lasting_snapshots(project, all);
+  if (!lasting.empty() && !request.force) {
+    throw Error(ErrorCode::conflict, fmt::format("project {} has {}", project.name.text(), count_of_snapshots(lasting)),
+                fmt::format("`pgtwig project delete {} --force` deletes them, too", project.name.text()));
+  }
   engine.operations().run("project delete", project.name.text(), listener, [&](Operation& operation) {
     auto transaction = engine.catalog().begin();
     operation.record_begin(*transaction);
-    const auto volumes = remove_all(operation, *transaction, project, branches);
+    const auto volumes = remove_all(operation, *transaction, project, all);
     transaction->remove_project(project.id);
     operation.commit(*transaction);
     transaction.reset();

@@ -48,7 +48,7 @@ void cut_log(const std::filesystem::path& file) {
 
 }  // namespace
 
-Housekeeping::Housekeeping(Engine& engine) : engine_(engine), thread_([this] { run(); }) {}
+Housekeeping::Housekeeping(Engine& engine) : engine_(engine), restore_points_(engine), thread_([this] { run(); }) {}
 
 Housekeeping::~Housekeeping() {
   end();
@@ -125,8 +125,9 @@ void Housekeeping::round() {
     engine_.operations().settle();
     engine_.sweeper().enqueue_all();
   }
-  for (const auto task : {&Housekeeping::checkpoint_sources, &Housekeeping::sync_pools,
-                          &Housekeeping::delete_expired_branches, &Housekeeping::keep_logs_small}) {
+  for (const auto task :
+       {&Housekeeping::checkpoint_sources, &Housekeeping::sync_pools, &Housekeeping::delete_expired_branches,
+        &Housekeeping::keep_logs_small, &Housekeeping::take_restore_points}) {
     try {
       (this->*task)();
     } catch (...) {
@@ -166,11 +167,19 @@ void Housekeeping::sync_pools() {
   }
 }
 
+// Those that somebody wanted stand in the way of its end, as its children do.
+bool Housekeeping::has_lasting_snapshots(const catalog::BranchRecord& branch) {
+  return std::ranges::any_of(engine_.catalog().snapshots(branch.id), [](const catalog::SnapshotRecord& snapshot) {
+    return snapshot.kind != catalog::SnapshotKind::scheduled;
+  });
+}
+
 void Housekeeping::delete_expired_branches() {
   const TimePoint now = engine_.clock().now();
   NobodyListens nobody;
   for (const auto& branch : engine_.catalog().branches()) {
     if (!branch.expires_at || *branch.expires_at > now || !engine_.catalog().children(branch.id).empty()) continue;
+    if (has_lasting_snapshots(branch)) continue;
     const auto project = engine_.catalog().find_project(branch.project);
     if (!project) continue;
     try {
@@ -185,6 +194,11 @@ void Housekeeping::delete_expired_branches() {
                 describe_current_exception());
     }
   }
+}
+
+void Housekeeping::take_restore_points() {
+  restore_points_.take_due([this] { return is_stopping(); });
+  if (rounds_ % rounds_between_retries == 0) restore_points_.prune([this] { return is_stopping(); });
 }
 
 void Housekeeping::keep_logs_small() {

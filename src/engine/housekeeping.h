@@ -1,6 +1,6 @@
 // What has to be done beside the requests: after a restart of the machine the instances that should run are started
 // again; from time to time parents are checkpointed, manifests brought to disk, idle connections closed, logs kept
-// small, expired branches deleted.
+// small, expired branches deleted, restore points taken and removed.
 #pragma once
 
 #include <atomic>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/instances.h"
+#include "engine/restore_point_keeper.h"
 
 namespace pgtwig::engine {
 
@@ -42,9 +43,12 @@ class Housekeeping {
   void checkpoint_sources();
   void sync_pools();
   void delete_expired_branches();
+  bool has_lasting_snapshots(const catalog::BranchRecord& branch);
   void keep_logs_small();
+  void take_restore_points();
 
   Engine& engine_;
+  RestorePointKeeper restore_points_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::set<std::shared_ptr<OpenPool>> unsynced_;

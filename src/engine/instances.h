@@ -20,11 +20,13 @@
 
 namespace pgtwig::engine {
 
-// A branch with all that is needed to run it.
+// A branch with all that is needed to run it. Or a snapshot's volume, which nothing runs on: then `branch` is whose
+// snapshot it is, with the volume for its incarnation and the password of then.
 struct Body {
   catalog::ProjectRecord project;
   catalog::BranchRecord branch;
   std::shared_ptr<OpenPool> pool;
+  std::optional<catalog::SnapshotRecord> snapshot = {};
 
   std::string name() const { return project.name.text() + "/" + branch.name.text(); }
   std::filesystem::path volume() const { return pool->record.directory / branch.incarnation.text(); }

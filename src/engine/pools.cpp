@@ -209,6 +209,9 @@ PoolView Pools::view(const catalog::PoolRecord& record) {
     view.free_bytes = space.free;
     std::vector<IncarnationId> known;
     for (const auto& branch : engine_.catalog().branches()) known.push_back(branch.incarnation);
+    for (const auto& project : engine_.catalog().projects()) {
+      for (const auto& snapshot : engine_.catalog().snapshots(project.id)) known.push_back(snapshot.id);
+    }
     for (const auto& swept : engine_.catalog().sweep_list()) known.push_back(swept.volume);
     std::sort(known.begin(), known.end());
     for (const storage::VolumeEntry& entry : pool->driver->list()) {

@@ -65,24 +65,24 @@ BranchView reset_branch(Engine& engine, const ResetBranch& request, Listener& li
                 "reset a branch of it, or make a new project");
   }
   require_body(engine, path);
-  const BranchPath source_path = resolve_source(engine, path, request.from.value_or(parent_head()), request.at);
+  const Source from = resolve_source(engine, path, request.from.value_or(parent_head()), request.at);
+  refuse_other_points(from);
+  const BranchPath& source_path = from.branch;
   if (source_path.project != path.project) {
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("{} is of another project than {}", source_path.text(), path.text()),
                 "a branch is reset to a branch of its own project");
   }
-  if (source_path == path) {
-    throw Error(
-        ErrorCode::not_available,
-        fmt::format("{} cannot be reset to its own past: points in the past are not available yet", path.text()),
-        fmt::format("`pgtwig branch reset {}` resets it to its parent", path.text()));
+  if (source_path == path && !from.snapshot) {
+    throw Error(ErrorCode::invalid_argument, fmt::format("{} cannot be reset to itself as it is now", path.text()),
+                fmt::format("`pgtwig branch reset {}` resets it to its parent", path.text()));
   }
   const auto lock =
       engine.locks().acquire({project_lock(path.project, LockMode::shared), branch_lock(source_path, LockMode::shared),
                               branch_lock(path, LockMode::exclusive)},
                              lock_timeout);
   const Body old = require_body(engine, path);
-  const Body source = require_body(engine, source_path);
+  const Body source = require_source_body(engine, from);
   if (!request.from && source.branch.id != *old.branch.parent) {
     throw Error(ErrorCode::busy, fmt::format("the parent of {} was renamed meanwhile", path.text()), "try again");
   }
@@ -98,7 +98,11 @@ BranchView reset_branch(Engine& engine, const ResetBranch& request, Listener& li
   if (old.branch.wants_running && !was_running) engine.instances().require_memory(fresh);
 
   return engine.operations().run("branch reset", path.text(), listener, [&](Operation& operation) {
-    fork_body(engine, operation, source, fresh, request.consistency);
+    if (source.snapshot) {
+      fork_snapshot(engine, operation, *source.snapshot, fresh);
+    } else {
+      fork_body(engine, operation, source, fresh, request.consistency);
+    }
     OldInstance old_instance(engine, old);
     if (was_running) operation.step("Stop old instance", [&] { old_instance.stop(); });
     if (old.branch.wants_running) {

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <thread>
@@ -25,6 +26,8 @@ constexpr std::size_t state_at = 16;
 constexpr std::size_t checkpoint_at = 32;
 constexpr std::size_t redo_at = 40;      // first field of the copy of the checkpoint record
 constexpr std::size_t timeline_at = 48;  // and the second
+constexpr std::size_t next_xid_at = 64;
+constexpr std::size_t segment_size_at = 228;
 
 struct Layout {
   int control_version;
@@ -95,7 +98,9 @@ ControlFile parse_control_file(std::string_view bytes) {
           .state = static_cast<ClusterState>(number_at<std::uint32_t>(bytes, state_at)),
           .checkpoint = {number_at<std::uint64_t>(bytes, checkpoint_at)},
           .redo = {number_at<std::uint64_t>(bytes, redo_at)},
-          .timeline = number_at<std::uint32_t>(bytes, timeline_at)};
+          .timeline = number_at<std::uint32_t>(bytes, timeline_at),
+          .next_xid = number_at<std::uint64_t>(bytes, next_xid_at),
+          .wal_segment_size = Bytes{number_at<std::uint32_t>(bytes, segment_size_at)}};
 }
 
 ControlFile read_control_file(int data_directory) {
@@ -109,6 +114,32 @@ ControlFile read_control_file(int data_directory) {
       std::this_thread::sleep_for(pause_between_attempts);
     }
   }
+}
+
+namespace {
+
+// The text behind "NAME: " in a backup label, up to the next space or line (xlogbackup.c, build_backup_content).
+std::string label_field(const std::string& label, std::string_view name) {
+  const std::string lead = fmt::format("\n{}: ", name);
+  const std::string lines = "\n" + label;
+  const std::size_t at = lines.find(lead);
+  if (at == std::string::npos) return {};
+  const std::size_t begin = at + lead.size();
+  return lines.substr(begin, lines.find_first_of(" \n", begin) - begin);
+}
+
+}  // namespace
+
+ReplayStart read_replay_start(int data_directory) {
+  const auto label = read_file_beneath(data_directory, "backup_label", size_limit);
+  if (!label) {
+    const ControlFile control = read_control_file(data_directory);
+    return {.redo = control.redo, .timeline = control.timeline};
+  }
+  const auto redo = parse_lsn(label_field(*label, "START WAL LOCATION"));
+  const int timeline = std::atoi(label_field(*label, "START TIMELINE").c_str());
+  if (!redo || timeline < 1) throw Error(ErrorCode::postgres_failed, "backup_label is not one that PostgreSQL wrote");
+  return {.redo = *redo, .timeline = static_cast<std::uint32_t>(timeline)};
 }
 
 }  // namespace pgtwig::postgres

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/bytes.h"
 #include "base/names.h"
 
 namespace pgtwig::postgres {
@@ -27,6 +28,8 @@ struct ControlFile {
   Lsn checkpoint;  // location of the last checkpoint record
   Lsn redo;        // where replay would begin
   std::uint32_t timeline = 0;
+  std::uint64_t next_xid = 0;  // as of that checkpoint
+  Bytes wal_segment_size{16 << 20};
   bool was_cleanly_shut_down() const { return state == ClusterState::shut_down; }
 };
 
@@ -35,5 +38,13 @@ struct ControlFile {
 ControlFile parse_control_file(std::string_view bytes);
 // Reads data/global/pg_control beneath an open data directory; a torn read is tried again a few times.
 ControlFile read_control_file(int data_directory);
+
+// Where recovery of a data directory would begin if it were started now: at its backup label when it has one, else at
+// the control file's redo location.
+struct ReplayStart {
+  Lsn redo;
+  std::uint32_t timeline = 0;
+};
+ReplayStart read_replay_start(int data_directory);
 
 }  // namespace pgtwig::postgres

@@ -141,6 +141,7 @@ SnapshotRecord make_snapshot(const BranchRecord& branch, const std::string& name
           .end = {0x2000110},
           .timeline = 1,
           .next_xid = 748,
+          .password = "of then",
           .held_back = {},
           .maybe_has_subscriptions = false,
           .created_at = moment(created)};
@@ -566,6 +567,7 @@ TEST_F(CatalogWithBranches, GivesBackEveryFieldOfASnapshot) {
   EXPECT_EQ(read.end, snapshot.end);
   EXPECT_EQ(read.timeline, 7u);
   EXPECT_EQ(read.next_xid, snapshot.next_xid);
+  EXPECT_EQ(read.password, "of then");
   EXPECT_EQ(read.held_back, snapshot.held_back);
   EXPECT_TRUE(read.maybe_has_subscriptions);
   EXPECT_EQ(read.created_at, moment(30));
@@ -622,6 +624,7 @@ TEST_F(CatalogWithBranches, HasOneScheduleForABranchWhichGoesWithIt) {
     EXPECT_EQ(schedule->branch, dev_.id);
     EXPECT_EQ(schedule->every, std::chrono::seconds(every));
     EXPECT_EQ(schedule->keep, keep);
+    EXPECT_EQ(catalog_->schedules().size(), 2u);
   }
   auto transaction = catalog_->begin();
   transaction->remove_branch(dev_.id);

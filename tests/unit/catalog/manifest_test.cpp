@@ -48,6 +48,49 @@ TEST(Manifest, ComesBackAsItWasWritten) {
   EXPECT_EQ(parsed->branch.expires_at, manifest.branch.expires_at);
 }
 
+TEST(Manifest, OfASnapshotComesBackAsItWasWritten) {
+  Manifest manifest = sample();
+  manifest.snapshot = SnapshotRecord{.id = manifest.branch.incarnation,
+                                     .project = manifest.project.id,
+                                     .branch = manifest.branch.id,
+                                     .incarnation = IncarnationId::random(),
+                                     .name = "v1",
+                                     .message = "two\nlines",
+                                     .kind = SnapshotKind::restore,
+                                     .redo = {0x1000028},
+                                     .end = {0xFFFFFFFF00000000},
+                                     .timeline = 4294967295,
+                                     .next_xid = 1ull << 40,
+                                     .password = "of then",
+                                     .held_back = {"replication slot: x"},
+                                     .maybe_has_subscriptions = true,
+                                     .created_at = *parse_rfc3339("2026-03-01T12:00:01Z")};
+  const std::string text = write_manifest(manifest);
+  const auto parsed = parse_manifest(text);
+  ASSERT_TRUE(parsed) << parsed.error();
+  EXPECT_EQ(write_manifest(*parsed), text);
+  ASSERT_TRUE(parsed->snapshot);
+  EXPECT_EQ(parsed->snapshot->project, manifest.project.id);
+  EXPECT_EQ(parsed->snapshot->branch, manifest.branch.id);
+  EXPECT_EQ(parsed->snapshot->end, manifest.snapshot->end);
+  EXPECT_EQ(parsed->snapshot->timeline, 4294967295);
+
+  manifest.snapshot->id = IncarnationId::random();
+  EXPECT_FALSE(parse_manifest(write_manifest(manifest)));
+}
+
+TEST(Manifest, OfASnapshotIsNoneToAPgtwigThatKnowsNoSnapshots) {
+  Manifest manifest = sample();
+  EXPECT_NE(write_manifest(manifest).find("\"format\":1,"), std::string::npos);
+  manifest.snapshot = SnapshotRecord{.id = manifest.branch.incarnation,
+                                     .project = manifest.project.id,
+                                     .branch = manifest.branch.id,
+                                     .incarnation = manifest.branch.incarnation,
+                                     .name = "v1",
+                                     .created_at = manifest.branch.created_at};
+  EXPECT_NE(write_manifest(manifest).find("\"format\":2,"), std::string::npos);
+}
+
 TEST(Manifest, OfANewerFormatIsRefused) {
   std::string text = write_manifest(sample());
   text.replace(text.find("\"format\":1"), 10, "\"format\":9");

@@ -60,6 +60,7 @@ class EngineTest : public testing::Test {
     // Tests run beside each other: each process takes its ports from a hundred of its own.
     const auto first = static_cast<std::uint16_t>(10'000 + ::getpid() % 200 * 100);
     config.ports = {.first = first, .last = static_cast<std::uint16_t>(first + 99)};
+    config.snapshots_every = std::chrono::seconds(0);  // nothing comes beside what a test asks for
     EngineParts parts{.paths = paths,
                       .config = config,
                       .catalog = catalog::open_catalog(paths.catalog(), installation_),

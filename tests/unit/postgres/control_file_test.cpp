@@ -31,6 +31,7 @@ TEST_F(ControlFileOf, AClusterSaysWhatPgControldataSays) {
     EXPECT_EQ(format_lsn(control.checkpoint), controldata_field(report, "Latest checkpoint location"));
     EXPECT_EQ(format_lsn(control.redo), controldata_field(report, "Latest checkpoint's REDO location"));
     EXPECT_EQ(std::to_string(control.timeline), controldata_field(report, "Latest checkpoint's TimeLineID"));
+    EXPECT_EQ("0:" + std::to_string(control.next_xid), controldata_field(report, "Latest checkpoint's NextXID"));
   };
   agree(ClusterState::shut_down, "shut down");
   {
@@ -45,6 +46,21 @@ TEST_F(ControlFileOf, AClusterSaysWhatPgControldataSays) {
   instance.start();
   instance.stop();
   EXPECT_TRUE(read_control_file(instance.open_data().get()).was_cleanly_shut_down());
+}
+
+TEST_F(ControlFileOf, AClusterWithABackupLabelBeginsItsReplayThere) {
+  const ControlFile control = read_control_file(instance.open_data().get());
+  EXPECT_EQ(read_replay_start(instance.open_data().get()).redo, control.redo);
+  EXPECT_EQ(read_replay_start(instance.open_data().get()).timeline, control.timeline);
+  const auto say = [this](const std::string& label) { write_file(instance.data() / "backup_label", label); };
+  say("START WAL LOCATION: 1/2000028 (file 000000070000000100000002)\nCHECKPOINT LOCATION: 1/2000060\n"
+      "BACKUP METHOD: streamed\nSTART TIMELINE: 7\n");
+  EXPECT_EQ(read_replay_start(instance.open_data().get()).redo, *parse_lsn("1/2000028"));
+  EXPECT_EQ(read_replay_start(instance.open_data().get()).timeline, 7u);
+  say("START WAL LOCATION: 1/2000028 (file 000000070000000100000002)\n");
+  EXPECT_THROW(read_replay_start(instance.open_data().get()), Error);
+  say("");
+  EXPECT_THROW(read_replay_start(instance.open_data().get()), Error);
 }
 
 TEST_F(ControlFileOf, ADamagedClusterIsNotBelieved) {

@@ -1,0 +1,44 @@
+// What the use cases around snapshots share: found by name or id, named, taken, shown.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/body.h"
+#include "engine/use_cases.h"
+#include "engine/views.h"
+
+namespace pgtwig::engine {
+
+// By its name or the beginning of its id. Throws Error not_found with the nearest names, invalid_argument when several
+// ids begin so.
+catalog::SnapshotRecord require_snapshot(Engine& engine, const BranchPath& branch, const std::string& name_or_id);
+
+// "20261121-065150", with "-2" and so on behind it when that is taken.
+std::string snapshot_name_at(TimePoint time, const std::vector<catalog::SnapshotRecord>& others);
+
+// create_snapshot() for callers that don't wait as long as a person for who holds the branch.
+SnapshotView take_snapshot(Engine& engine, const CreateSnapshot& request, Listener& listener,
+                           std::chrono::milliseconds patience);
+
+// Removes it and leaves its volume to the sweeper. Throws Error conflict when branches were made of it and can't do
+// without it, not_found when it is gone.
+void remove_snapshot(Engine& engine, const catalog::ProjectRecord& project, const catalog::BranchRecord& branch,
+                     const catalog::SnapshotRecord& snapshot, Listener& listener);
+
+// "demo/main@v1".
+std::string snapshot_path(const catalog::ProjectRecord& project, const catalog::BranchRecord& branch,
+                          const std::string& name);
+// The branches that were made of a snapshot, not merely recovered from it, and still have that body: by snapshot.
+std::map<IncarnationId, std::vector<std::string>> branches_by_snapshot(Engine& engine,
+                                                                       const catalog::ProjectRecord& project);
+SnapshotView snapshot_view(Engine& engine, const catalog::ProjectRecord& project, const catalog::BranchRecord& branch,
+                           const catalog::SnapshotRecord& snapshot);
+
+// What a volume of a snapshot needs to be destroyed.
+catalog::SweepRecord doomed_snapshot(const catalog::ProjectRecord& project, const catalog::SnapshotRecord& snapshot,
+                                     const Operation& operation);
+
+}  // namespace pgtwig::engine
