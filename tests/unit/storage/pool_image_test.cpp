@@ -17,6 +17,7 @@
 #include "storage/loop_device.h"
 #include "storage/mount_table.h"
 #include "storage/volume_driver.h"
+#include "tests/support/errors.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/support/wait.h"
 
@@ -24,16 +25,7 @@ namespace pgtwig::storage {
 
 namespace {
 
-template <class Action>
-ErrorCode code_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  ADD_FAILURE() << "no error was thrown";
-  return ErrorCode::internal;
-}
+using pgtwig::testing::code_of;
 
 Bytes allocated(const std::filesystem::path& file) {
   struct stat status{};
