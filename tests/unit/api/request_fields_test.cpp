@@ -11,8 +11,8 @@ namespace pgtwig::api {
 namespace {
 
 using pgtwig::testing::error_of;
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 TEST(BodyFields, AreTakenByTheirTypes) {
   BodyFields fields(

@@ -18,10 +18,10 @@ namespace pgtwig::catalog {
 namespace {
 
 using pgtwig::testing::error_of;
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
-class CatalogTest : public testing::Test {
+class CatalogTest : public ::testing::Test {
  protected:
   CatalogTest() {
     std::string pattern = (std::filesystem::temp_directory_path() / "pgtwig-catalog-XXXXXX").string();

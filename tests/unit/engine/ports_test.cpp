@@ -17,7 +17,7 @@ using pgtwig::testing::code_of;
 constexpr PortRange range{.first = 22001, .last = 22004};
 
 // The catalog's file in a directory of its own.
-class PortsTest : public testing::Test {
+class PortsTest : public ::testing::Test {
  protected:
   PortsTest() {
     std::string name = "/tmp/pgtwig-ports-XXXXXX";
