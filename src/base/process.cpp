@@ -20,6 +20,8 @@
 #include <charconv>
 #include <cstring>
 
+#include "base/paths.h"
+
 namespace pgtwig {
 
 namespace {
@@ -144,19 +146,9 @@ std::map<std::string, std::string> clean_environment() {
   return {{"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, {"LANG", "C"}};
 }
 
-std::map<std::string, std::string> own_environment() {
-  std::map<std::string, std::string> variables;
-  for (char** entry = environ; *entry; ++entry) {
-    const std::string_view text = *entry;
-    const std::size_t equals = text.find('=');
-    if (equals != text.npos) variables.emplace(text.substr(0, equals), text.substr(equals + 1));
-  }
-  return variables;
-}
-
 std::map<std::string, std::string> child_environment(const Command& command, const PasswdEntry* user) {
   const bool is_another = user && user->uid != geteuid();
-  std::map<std::string, std::string> variables = is_another ? clean_environment() : own_environment();
+  std::map<std::string, std::string> variables = is_another ? clean_environment() : current_environment();
   if (user) {
     variables["HOME"] = user->home;
     variables["USER"] = variables["LOGNAME"] = user->name;

@@ -13,6 +13,7 @@
 #include "storage/volume_driver.h"
 #include "tests/contract/storage/test_file_system.h"
 #include "tests/contract/storage/tree.h"
+#include "tests/support/errors.h"
 
 namespace pgtwig::testing {
 
@@ -51,18 +52,7 @@ inline std::string case_name(const ::testing::TestParamInfo<DriverCase>& info) {
   return info.param.driver;
 }
 
-// The code of the Error that `action` throws; a failure of the test when it throws none.
-template <class Action>
-ErrorCode code_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_FALSE(error.message().empty());
-    return error.code();
-  }
-  ADD_FAILURE() << "no error was thrown";
-  return ErrorCode::internal;
-}
+using pgtwig::testing::code_of;
 
 std::unique_ptr<storage::VolumeDriver> open_any_driver(const std::string& driver,
                                                        const std::filesystem::path& directory);

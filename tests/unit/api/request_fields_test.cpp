@@ -5,22 +5,14 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "tests/support/errors.h"
 
 namespace pgtwig::api {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
-
-template <class Call>
-Error error_of(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  return Error(ErrorCode::internal, "nothing was thrown");
-}
+using pgtwig::testing::error_of;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 TEST(BodyFields, AreTakenByTheirTypes) {
   BodyFields fields(

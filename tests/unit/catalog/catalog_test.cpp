@@ -12,14 +12,16 @@
 #include <thread>
 
 #include "base/error.h"
+#include "tests/support/errors.h"
 
 namespace pgtwig::catalog {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using pgtwig::testing::error_of;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
-class CatalogTest : public testing::Test {
+class CatalogTest : public ::testing::Test {
  protected:
   CatalogTest() {
     std::string pattern = (std::filesystem::temp_directory_path() / "pgtwig-catalog-XXXXXX").string();
@@ -157,17 +159,6 @@ std::vector<std::string> names_of(const std::vector<BranchRecord>& branches) {
   std::vector<std::string> names;
   for (const BranchRecord& branch : branches) names.push_back(branch.name.text());
   return names;
-}
-
-// What a call that must fail says.
-template <class Call>
-Error error_of(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  return Error(ErrorCode::internal, "nothing was thrown");
 }
 
 TEST_F(CatalogTest, IsPrivateFromItsFirstMoment) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "api/json.h"
+#include "tests/support/errors.h"
 #include "tests/unit/api/raw_client.h"
 #include "tests/unit/api/served_engine.h"
 
@@ -16,18 +17,9 @@ namespace {
 
 using api::RunningServer;
 using api::ServedEngine;
+using pgtwig::testing::error_of;
 using pgtwig::testing::TemporaryDirectory;
 using ::testing::HasSubstr;
-
-template <class Call>
-Error error_of(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  return Error(ErrorCode::internal, "nothing was thrown");
-}
 
 Client connect(const Paths& paths) {
   return Client({.paths = paths, .start_daemon = false, .executable = {}, .on_notice = {}});

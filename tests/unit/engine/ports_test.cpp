@@ -7,14 +7,17 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "tests/support/errors.h"
 
 namespace pgtwig::engine {
 namespace {
 
+using pgtwig::testing::code_of;
+
 constexpr PortRange range{.first = 22001, .last = 22004};
 
 // The catalog's file in a directory of its own.
-class PortsTest : public testing::Test {
+class PortsTest : public ::testing::Test {
  protected:
   PortsTest() {
     std::string name = "/tmp/pgtwig-ports-XXXXXX";
@@ -40,16 +43,6 @@ UniqueFd listen_on(std::uint16_t port) {
   EXPECT_EQ(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
   EXPECT_EQ(::listen(listener.get(), 1), 0);
   return listener;
-}
-
-ErrorCode code_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return ErrorCode::internal;
 }
 
 TEST_F(PortsTest, GiveNoPortTwiceWhileItIsReserved) {
