@@ -13,6 +13,7 @@ namespace {
 
 constexpr int default_operations = 50;
 constexpr int most_operations = 10'000;
+constexpr int most_days = 36'500;
 
 }  // namespace
 
@@ -30,6 +31,21 @@ BranchName parse_branch_name(const std::string& text) {
   auto name = BranchName::parse(text);
   if (!name) throw Error(ErrorCode::invalid_argument, fmt::format("'{}': {}", text, name.error()));
   return *name;
+}
+
+BranchPath parse_branch_path(const std::string& text) {
+  const std::size_t slash = text.find('/');
+  if (slash == std::string::npos) {
+    throw Error(ErrorCode::invalid_argument, fmt::format("'{}' names no project before the branch", text),
+                fmt::format("write it like demo/{}", text));
+  }
+  return {parse_project_name(text.substr(0, slash)), parse_branch_name(text.substr(slash + 1))};
+}
+
+std::chrono::hours take_days(BodyFields& fields) {
+  auto days = fields.number("days", 0, most_days);
+  if (!days) throw Error(ErrorCode::invalid_argument, "'days' is missing");
+  return std::chrono::days(*days);
 }
 
 BranchPath branch_of(const Call& call) {

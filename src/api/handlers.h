@@ -2,8 +2,10 @@
 // routes.cpp; defined by the noun in handlers_<noun>.cpp.
 #pragma once
 
+#include <chrono>
 #include <string>
 
+#include "api/request_fields.h"
 #include "api/routes.h"
 #include "base/names.h"
 
@@ -13,8 +15,12 @@ namespace pgtwig::api {
 ProjectName parse_project_name(const std::string& text);
 PoolName parse_pool_name(const std::string& text);
 BranchName parse_branch_name(const std::string& text);
+// "demo/feature/x": with its project.
+BranchPath parse_branch_path(const std::string& text);
 // The first two names of the path.
 BranchPath branch_of(const Call& call);
+// The required field `days`, at most a hundred years of them.
+std::chrono::hours take_days(BodyFields& fields);
 
 std::string get_version(const Call& call);
 std::string get_status(const Call& call);
@@ -39,6 +45,15 @@ std::string stop_branch(const Call& call);
 std::string get_credentials(const Call& call);
 std::string reset_password(const Call& call);
 std::string get_log(const Call& call);
+
+std::string list_snapshots(const Call& call);
+std::string list_snapshots_of_branch(const Call& call);
+std::string create_snapshot(const Call& call);
+std::string get_snapshot(const Call& call);
+std::string delete_snapshot(const Call& call);
+std::string clean_up_snapshots(const Call& call);
+std::string get_schedule(const Call& call);
+std::string set_schedule(const Call& call);
 
 std::string list_pools(const Call& call);
 std::string create_pool(const Call& call);

@@ -41,6 +41,15 @@ constexpr Route table[] = {
     {"POST", "/v1/projects/{project}/branches/{branch}/password", change, everyone, reset_password},
     {"GET", "/v1/projects/{project}/branches/{branch}/log", read, everyone, get_log},
 
+    {"GET", "/v1/snapshots", read, everyone, list_snapshots},
+    {"POST", "/v1/snapshots/cleanup", change, everyone, clean_up_snapshots},
+    {"GET", "/v1/projects/{project}/branches/{branch}/snapshots", read, everyone, list_snapshots_of_branch},
+    {"POST", "/v1/projects/{project}/branches/{branch}/snapshots", change, everyone, create_snapshot},
+    {"GET", "/v1/projects/{project}/branches/{branch}/snapshots/{snapshot}", read, everyone, get_snapshot},
+    {"DELETE", "/v1/projects/{project}/branches/{branch}/snapshots/{snapshot}", change, everyone, delete_snapshot},
+    {"GET", "/v1/projects/{project}/branches/{branch}/schedule", read, everyone, get_schedule},
+    {"PUT", "/v1/projects/{project}/branches/{branch}/schedule", read, everyone, set_schedule},
+
     {"GET", "/v1/pools", read, everyone, list_pools},
     {"POST", "/v1/pools", change, administrator, create_pool},
     {"GET", "/v1/pools/{pool}", read, everyone, get_pool},
@@ -87,7 +96,8 @@ Match find_route(const Request& request) {
                 fmt::format("use {}", fmt::join(other_methods, " or ")));
   }
   throw Error(ErrorCode::not_found, fmt::format("there is nothing at {}", request.target),
-              "paths begin with /v1/projects, /v1/branches, /v1/pools, /v1/operations, /v1/events, /v1/status or "
+              "paths begin with /v1/projects, /v1/branches, /v1/snapshots, /v1/wal, /v1/pools, /v1/operations, "
+              "/v1/events, /v1/status or "
               "/v1/version; names in them are percent-encoded");
 }
 

@@ -18,7 +18,7 @@ enum class Access {
 };
 
 enum class Kind {
-  read,    // one answer
+  read,    // one answer, at once; no operation
   change,  // an operation: can be streamed or left running in the background
   stop,    // ends the daemon
   events,  // an endless stream

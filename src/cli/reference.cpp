@@ -64,6 +64,7 @@ constexpr Row exit_statuses[] = {
     {"4", "already exists"},
     {"5", "conflict: has children, is protected, is busy, is in the wrong state"},
     {"6", "timed out"},
+    {"8", "problems found, by wal verify"},
     {"9", "not allowed"},
 };
 

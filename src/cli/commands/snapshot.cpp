@@ -175,9 +175,7 @@ int clean_up_snapshots(Session& session) {
 }
 
 Option message_option() {
-  return {.names = {"--message", "-m", "--label"},
-          .value_name = "TEXT",
-          .help = "what it is for; no schedule prunes a snapshot that has one"};
+  return {.names = {"--message", "-m", "--label"}, .value_name = "TEXT", .help = "what it is for"};
 }
 
 Argument new_name_argument() {
@@ -231,10 +229,10 @@ Command delete_command() {
 Command cleanup_command() {
   return {
       .names = {"cleanup"},
-      .summary = "Delete old snapshots",
+      .summary = "Delete old snapshots, whoever took them",
       .description =
-          "Kept are those with branches, those with a message, the newest of each branch, and those that the promised "
-          "window of recovery needs. Asks first on a terminal.",
+          "Kept are those with branches, and those with which recovery to the promised window begins; what is kept is "
+          "named with the reason. Asks first on a terminal.",
       .arguments = {scope_argument("of this project or branch; without it the current project")},
       .options = {days_option("those older than so many days"),
                   {.names = {"--all", "-a"}, .help = "of every project"},

@@ -38,6 +38,10 @@ engine::BranchView make_branch() {
   branch.origin = engine::OriginView{"demo/main", "before", "0/16B3748", moment(5)};
   branch.settings = {{"work_mem", "64MB"}, {"search_path", "\"ü\", b"}};
   branch.held_back = {"cron.schedule"};
+  branch.windows = {{moment(1), moment(2), "0/3000060", "0/3000100", false},
+                    {moment(3), moment(4), "0/5000060", "0/6000000", true}};
+  branch.lineage = {{"demo/feature/x", "restore", "demo/feature/x@before", moment(3)},
+                    {"demo/main", "create", std::nullopt, moment(0)}};
   branch.warnings = {"1 unlogged table"};
   branch.steps = {{"Checkpoint", 4}, {"Clone volume (btrfs)", 6}};
   branch.total_ms = 74;
@@ -103,6 +107,43 @@ TEST(Json, OfEveryOtherViewIsReadBackWhole) {
   EXPECT_EQ(to_json(from_json<engine::StatusView>(to_json(status))), to_json(status));
   engine::Event event{"step.done", "abc", "branch create", "demo/dev", "Checkpoint", 4, moment(1)};
   EXPECT_EQ(to_json(from_json<engine::Event>(to_json(event))), to_json(event));
+}
+
+TEST(Json, OfSnapshotsAndTheWalArchiveIsReadBackWhole) {
+  auto expect_same = [](const auto& view) {
+    using View = std::remove_cvref_t<decltype(view)>;
+    EXPECT_EQ(to_json(from_json<View>(to_json(view))), to_json(view));
+  };
+  engine::SnapshotView snapshot;
+  snapshot.id = "0123";
+  snapshot.name = "demo/main@v1";
+  snapshot.branches = {"demo/dev"};
+  snapshot.created_at = moment(1);
+  snapshot.steps = {{"Clone volume (btrfs)", 6}};
+  snapshot.total_ms = 12;
+  expect_same(snapshot);
+  expect_same(std::vector{snapshot, engine::SnapshotView{}});
+  expect_same(SnapshotCleanupView{{"demo/main@a"}, {"demo/main@v1: it has branches"}, true});
+  expect_same(engine::ScheduleView{"demo/main", "1h", "24h", true, moment(1), std::nullopt});
+  expect_same(engine::WalView{.branch = "demo/main",
+                              .is_archiving = true,
+                              .why_not = "",
+                              .segments = 3,
+                              .bytes = Bytes{48u << 20},
+                              .limit = Bytes{1ull << 32},
+                              .oldest = "000000010000000000000003",
+                              .newest = std::nullopt,
+                              .gaps = {{"a", "b", "missing"}},
+                              .windows = make_branch().windows});
+  expect_same(engine::WalVerifyView{3, {{"demo/main", "000000010000000000000003", "truncated"}}, {}});
+  expect_same(engine::WalCleanupView{2, Bytes{32u << 20}, 12, {"demo/main: 12 segments"}, true});
+  expect_same(std::vector{engine::LogEntryView{moment(1), "snapshot", "0123", "snapshot v1", "0/3000060"}});
+}
+
+TEST(Json, NamesTheFieldsOfWindowsAsDocumented) {
+  EXPECT_THAT(to_json(make_branch()),
+              HasSubstr(R"("windows":[{"from":"2023-11-14T22:13:21.000005Z","to":"2023-11-14T22:13:22.000005Z",)"
+                        R"("from_lsn":"0/3000060","to_lsn":"0/3000100","is_open":false},)"));
 }
 
 TEST(Json, OfAListIsAnObjectWithItsPlural) {

@@ -28,6 +28,12 @@ TEST(Routes, TakeNamesOutOfThePath) {
   EXPECT_THAT(match.names, ElementsAre("demo", "feature/x"));
 }
 
+TEST(Routes, TakeTheNameOfASnapshotWithThatOfItsBranch) {
+  Match match = find("DELETE", {"v1", "projects", "demo", "branches", "feature/x", "snapshots", "before-1.2"});
+  EXPECT_THAT(match.names, ElementsAre("demo", "feature/x", "before-1.2"));
+  EXPECT_EQ(find("POST", {"v1", "snapshots", "cleanup"}).route->kind, Kind::change);
+}
+
 TEST(Routes, ArePickedByTheirMethod) {
   EXPECT_EQ(find("GET", {"v1", "projects"}).route->kind, Kind::read);
   EXPECT_EQ(find("POST", {"v1", "projects"}).route->kind, Kind::change);

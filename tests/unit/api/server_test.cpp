@@ -78,12 +78,26 @@ TEST_F(ServerTest, AnswersEachKindOfErrorWithItsStatus) {
       {"POST", "/v1/projects/demo/branches", R"({"name":"x","consistency":"often"})", "400", "often"},
       {"POST", "/v1/projects/demo/branches", R"({"name":"x","ttl":"soon"})", "400", "soon"},
       {"POST", "/v1/pools/demo/grow", "{}", "400", "'size' is missing"},
+      {"POST", "/v1/projects/demo/branches/main/snapshots", R"({"nmae":"x"})", "400", "did you mean name?"},
+      {"GET", "/v1/snapshots?branch=main", "", "400", "names no project before the branch"},
+      {"GET", "/v1/projects/nowhere/branches/main/snapshots", "", "404", "nowhere"},
+      {"GET", "/v1/projects/nowhere/branches/main/snapshots/v1", "", "404", "nowhere"},
+      {"GET", "/v1/projects/nowhere/branches/main/schedule", "", "404", "nowhere"},
+      {"PUT", "/v1/projects/demo/branches/main/schedule", R"({"every":"often"})", "400", "often"},
+      {"POST", "/v1/snapshots/cleanup", "{}", "400", "'days' is missing"},
+      {"POST", "/v1/snapshots/cleanup", R"({"days":-1})", "400", "'days'"},
   };
   for (const Case& bad : cases) {
     std::string answer = ask(bad.method, bad.target, bad.body);
     EXPECT_THAT(answer, StartsWith("HTTP/1.1 " + std::string(bad.status))) << bad.target << bad.body;
     EXPECT_THAT(answer, HasSubstr(bad.message)) << bad.target << bad.body;
   }
+}
+
+TEST_F(ServerTest, AnswersForSnapshotsAndWalWhereNothingIs) {
+  EXPECT_THAT(get(served_.socket(), "/v1/snapshots"), HasSubstr(R"({"snapshots":[]})"));
+  EXPECT_THAT(ask("POST", "/v1/snapshots/cleanup", R"({"days":30,"dry_run":true})"),
+              HasSubstr(R"({"deleted":[],"kept":[],"is_dry_run":true})"));
 }
 
 TEST_F(ServerTest, AnswersAChangeWithItsResult) {
