@@ -15,7 +15,7 @@ LOAD_RATE = 200
 LOAD_SCALE = 10
 
 
-def _steps(views: list[dict]) -> dict[str, float]:
+def steps_of(views: list[dict]) -> dict[str, float]:
     times: dict[str, list[float]] = {}
     for view in views:
         for step in view.get("steps") or []:
@@ -50,7 +50,7 @@ def _against_floor(project: Project, n: int, method: str, parent_runs: bool = Tr
         for measure in (measure_ours, measure_floor) if i % 2 else (measure_floor, measure_ours):
             measure()
     # The first of each fills caches.
-    return ours[1:], base[1:], _steps(views[1:]) | _steps(floor_steps[1:])
+    return ours[1:], base[1:], steps_of(views[1:]) | steps_of(floor_steps[1:])
 
 
 def create_btrfs_idle(stand: Stand) -> list[Row]:
@@ -197,7 +197,7 @@ def reset(stand: Stand) -> list[Row]:
         project.wait_until_swept()
     kept.delete()
     return [Row.compare("reset", "reset to first row, Btrfs", resets[1:], "create", creates[1:], most=1.2,
-                        steps=_steps(views))]
+                        steps=steps_of(views))]
 
 
 def delete(stand: Stand) -> list[Row]:

@@ -62,31 +62,50 @@ class Floor:
             os.chown(path, self.template.uid, self.template.gid)
         (instance / "s").chmod(0o700)
 
-    def sample(self, method: str, parent_runs: bool = True) -> "Sample":
+    def arguments(self, target: pathlib.Path, instance: pathlib.Path, port: str, settings: dict[str, str]) -> list[str]:
+        """A branch's, for another place, where what it archives goes nowhere."""
+        changed = {"port": port, "archive_command": "true"} | settings
+        arguments = []
+        for argument in self.template.arguments:
+            name = argument.split("=", 1)[0]
+            value = changed.pop(name, None)
+            arguments.append(self._translated(argument, target, instance) if value is None else f"{name}={value}")
+        for name, value in changed.items():
+            arguments += ["-c", f"{name}={value}"]
+        return arguments
+
+    def connection_string(self, port: str) -> str:
+        main = self.project.main
+        return main.connection_string.replace(f"port={main.view['port']}", f"port={port}")
+
+    def place(self) -> tuple[pathlib.Path, pathlib.Path, str]:
+        """A directory that is not there yet, an instance's directory with its files, a port."""
         number = next(NUMBERS)
         target = self.stand.folder / self.project.kind / "floor" / str(number)
         instance = self.stand.folder / f"f{number}"
-        port = str(FLOOR_PORTS[number % len(FLOOR_PORTS)])
         self._make_instance(target, instance)
-        arguments = [self._translated(argument, target, instance) for argument in self.template.arguments]
-        arguments = [f"port={port}" if argument == f"port={self.template.port}" else argument for argument in arguments]
-        child = self.project.main.connection_string.replace(f"port={self.project.main.view['port']}", f"port={port}")
+        return target, instance, str(FLOOR_PORTS[number % len(FLOOR_PORTS)])
+
+    def sample(self, method: str, parent_runs: bool = True, settings: dict[str, str] | None = None) -> "Sample":
+        target, instance, port = self.place()
         done = subprocess.run(
             [self.stand.floor_program, f"method={method}",
-             f"parent={self.project.main.connection_string if parent_runs else ''}", f"child={child}",
+             f"parent={self.project.main.connection_string if parent_runs else ''}",
+             f"child={self.connection_string(port)}",
              f"source={self.project.main_volume}", f"target={target}", f"commits={self.stand.root}/floor-commits",
              f"log={instance}/log", f"uid={self.template.uid}", f"gid={self.template.gid}", "--", self.template.program,
-             *arguments],
+             *self.arguments(target, instance, port, settings or {})],
             env=self.template.environment, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=600)
         if done.returncode != 0:
             log = (instance / "log").read_text(errors="replace")[-1000:] if (instance / "log").exists() else ""
             raise Unavailable(f"{done.stderr.strip()}\n{log}")
-        return Sample(json.loads(done.stdout), target, instance)
+        return Sample(json.loads(done.stdout), target, instance, port)
 
 
 class Sample:
-    def __init__(self, answer: dict, target: pathlib.Path, instance: pathlib.Path) -> None:
+    def __init__(self, answer: dict, target: pathlib.Path, instance: pathlib.Path, port: str) -> None:
         self.pid = answer["pid"]
+        self.port = port
         self.ms = answer["total_ns"] / 1e6
         self.steps = {name.removesuffix("_ns"): ns / 1e6 for name, ns in answer.items() if name.endswith("_ns")}
         self.target = target

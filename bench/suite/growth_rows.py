@@ -215,7 +215,7 @@ def disk(stand: Stand) -> list[Row]:
 
 # Throughput -----------------------------------------------------------------------------------------------------------
 
-def _tps(branch, seconds: int) -> float:
+def tps_of(branch, seconds: int) -> float:
     output, _ = branch.pgbench("-n", "-c", "4", "-j", "2", "-T", str(seconds)).communicate()
     for line in output.splitlines():
         if line.startswith("tps = "):
@@ -238,7 +238,7 @@ def tps(stand: Stand) -> list[Row]:
         for i in range(rounds):
             for who, target in (("parent", project.main), ("branch", branch))[:: 1 if i % 2 else -1]:
                 target.sql("CHECKPOINT")
-                rates[who].append(_tps(target, seconds))
+                rates[who].append(tps_of(target, seconds))
         row = Row.compare(f"tps_{kind}", f"TPC-B on a branch, {title}", rates["branch"], "its parent", rates["parent"],
                           least=least, unit="TPS")
         row.value_p99 = row.base_p99 = None

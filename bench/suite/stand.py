@@ -78,7 +78,9 @@ class Stand:
         try:
             shutil.copy(binary, self.binary)
             self.root.mkdir()
-            (self.root / "pgtwig.toml").write_text(f"[ports]\nfirst = {FIRST_PORT}\nlast = {LAST_PORT}\n")
+            # No restore point is made behind a measurement's back.
+            (self.root / "pgtwig.toml").write_text(f'[ports]\nfirst = {FIRST_PORT}\nlast = {LAST_PORT}\n'
+                                                   '[snapshots]\nevery = "off"\n')
             self._first_row = subprocess.Popen([floors / "first_row"], text=True, bufsize=1, stdin=subprocess.PIPE,
                                                stdout=subprocess.PIPE)
             self._start_daemon()
@@ -224,12 +226,15 @@ class Project:
     def volumes(self) -> set[pathlib.Path]:
         return {entry for entry in self.pool.iterdir() if len(entry.name) == 32}
 
-    def create(self, start: bool = True, settings: dict[str, str] | None = None) -> tuple[Branch, float]:
+    def create(self, start: bool = True, settings: dict[str, str] | None = None,
+               at: str | None = None) -> tuple[Branch, float]:
         """A new branch of main, and the milliseconds from the order to its first row (to the answer, unstarted)."""
         self.counter += 1
         body = {"name": f"b{self.counter}", "start": start}
         if settings:
             body["settings"] = settings
+        if at:
+            body["at"] = at
         begun = milliseconds()
         branch = Branch(self, self.stand.request("POST", f"/v1/projects/{self.name}/branches", body))
         if start:
