@@ -39,12 +39,13 @@ struct UsageError {
   std::string message;
 };
 
-// For sh within '...', and for PostgreSQL, which replaces %p, %f and %%.
+// For sh within '...', and for PostgreSQL, which replaces %p, %f and %%. Without a backslash, which would mean
+// something in a configuration file.
 std::string quoted(const std::filesystem::path& path) {
   std::string text = "'";
   for (const char letter : path.string()) {
     if (letter == '\'') {
-      text += "'\\''";
+      text += "'\"'\"'";
     } else if (letter == '%') {
       text += "%%";
     } else {

@@ -119,6 +119,64 @@ std::string shown_address(std::uint64_t address) {
   return format_lsn(Lsn{address});
 }
 
+// A record as in XLogRecord of src/include/access/xlogrecord.h; one that ends a segment early is a header alone.
+struct RecordHeader {
+  std::uint32_t total_length;
+  std::uint32_t xid;
+  std::uint64_t previous;
+  std::uint8_t info;
+  std::uint8_t manager;
+  std::uint16_t padding;
+  std::uint32_t checksum;
+};
+static_assert(sizeof(RecordHeader) == 24);
+constexpr std::uint8_t switch_record = 0x40;  // XLOG_SWITCH of src/include/catalog/pg_control.h, of manager RM_XLOG_ID
+constexpr std::uint8_t info_mask = 0xF0;
+constexpr std::uint64_t record_alignment = 8;
+
+std::uint64_t page_header_size(std::uint64_t page_offset) {
+  return page_offset == 0 ? sizeof(LongPageHeader) : sizeof(PageHeader);
+}
+
+// Where the bytes of a page end behind which it is zeros, rounded to where a record can end.
+std::uint64_t end_of_content(std::string_view page) {
+  const std::size_t last = page.find_last_not_of('\0');
+  const std::uint64_t used = last == page.npos ? 0 : last + 1;
+  return (used + record_alignment - 1) / record_alignment * record_alignment;
+}
+
+bool is_zero_from(int fd, std::uint64_t offset, std::uint64_t end) {
+  std::vector<char> chunk(read_chunk);
+  for (; offset < end; offset += read_chunk) {
+    const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(read_chunk, end - offset));
+    const std::size_t got = read_at(fd, chunk.data(), wanted, offset);
+    if (std::any_of(chunk.begin(), chunk.begin() + static_cast<std::ptrdiff_t>(got), [](char c) { return c != 0; })) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Whether the last record on this page ends the segment (pg_switch_wal(), a shutdown, archive_timeout), behind which
+// PostgreSQL writes zeros, page headers included.
+bool is_switch_at_end_of(int fd, std::uint64_t page_offset, std::uint64_t page_size) {
+  std::string page(page_size, '\0');
+  read_at(fd, page.data(), page.size(), page_offset);
+  const std::uint64_t header = page_header_size(page_offset);
+  const std::uint64_t end = std::max(end_of_content(page), header);
+  std::string bytes = page.substr(header, end - header);
+  if (bytes.size() < sizeof(RecordHeader) && page_offset > 0) {
+    // It began on the page before.
+    page_offset -= page_size;
+    read_at(fd, page.data(), page.size(), page_offset);
+    bytes.insert(0, page.substr(page_header_size(page_offset)));
+  }
+  if (bytes.size() < sizeof(RecordHeader)) return false;
+  RecordHeader record{};
+  std::memcpy(&record, bytes.data() + bytes.size() - sizeof record, sizeof record);
+  return record.total_length == sizeof record && record.manager == 0 && (record.info & info_mask) == switch_record;
+}
+
 // Calls `see` with the header of each page that begins before `end`, until it answers false.
 template <class See>
 void for_each_page(int fd, std::uint64_t page_size, std::uint64_t end, See see) {
@@ -209,6 +267,10 @@ std::expected<void, std::string> check_segment(int fd, const ExpectedSegment& ex
   std::optional<std::string> wrong;
   Timeline newest = 0;
   for_each_page(fd, first->page_size, end, [&](std::uint64_t offset, const PageHeader& page) {
+    if (page.magic == 0 && offset > 0 && is_switch_at_end_of(fd, offset - first->page_size, first->page_size) &&
+        is_zero_from(fd, offset, size)) {
+      return false;
+    }
     if (page.magic != first->page.magic) {
       wrong = fmt::format("its page at {} is damaged or was never written", shown_address(begin + offset));
     } else if (page.address != begin + offset) {
@@ -239,7 +301,8 @@ std::expected<std::optional<Lsn>, std::string> find_last_page(int fd, const Segm
     last = offset;
     return true;
   });
-  if (last + first->page_size >= segment_size.count) return std::nullopt;
+  const bool ends_early = is_switch_at_end_of(fd, last, first->page_size);
+  if (ends_early || last + first->page_size >= segment_size.count) return std::nullopt;
   return Lsn{begin + last};
 }
 

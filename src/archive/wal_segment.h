@@ -56,10 +56,11 @@ struct ExpectedSegment {
 // From the first page of an open file. The error is a sentence: "it is truncated", "it is of another cluster".
 std::expected<SegmentFacts, std::string> read_segment_facts(int fd);
 // The header of every page: magic number, address, timeline, and of the first one the cluster and sizes; the file's
-// size. An error is a sentence that begins with a small letter.
+// size. A segment may end early with a record that says so, and zeros. An error is a sentence that begins with a small
+// letter.
 std::expected<void, std::string> check_segment(int fd, const ExpectedSegment& expected);
 // How far a segment was written that may be the last of its body: the beginning of its last page, behind which there
-// are only zeros or what an older segment left. nullopt: to its end.
+// are only zeros or what an older segment left. nullopt: to its end, or to a record that ends it early.
 std::expected<std::optional<Lsn>, std::string> find_last_page(int fd, const Segment& segment, Bytes segment_size);
 
 }  // namespace pgtwig::archive
