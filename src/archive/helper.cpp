@@ -28,8 +28,8 @@ constexpr int status_failed = 1;
 constexpr int status_absent = 1;
 constexpr int status_usage = 2;
 // PostgreSQL stops at a restore command's status above 125. A file that is there and can't be had must not pass for one
-// that is not: replay would end before it.
-constexpr int status_must_stop = 126;
+// that is not: replay would end before it. 126 and 127 it calls "not executable" and "not found".
+constexpr int status_must_stop = 255;
 
 constexpr std::string_view push_usage = "pgtwig wal push --to DIRECTORY [--limit BYTES] [--] PATH NAME";
 constexpr std::string_view fetch_usage = "pgtwig wal fetch --from DIRECTORY [--] NAME PATH";
