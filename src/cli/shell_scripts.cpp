@@ -14,8 +14,10 @@ _pgtwig() {
     for ((i = 1; i <= COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         if [[ ${#typed[@]} -gt 0 && ( $word == '@' || ( $word == '=' && ${typed[-1]} == --* ) ) ]]; then
+            # What readline puts the answer in place of begins behind "=", but with "@".
+            [[ $word == '@' ]] && strip=${typed[-1]}
             typed[-1]+=$word
-            strip=${typed[-1]}
+            [[ $word == '=' ]] && strip=${typed[-1]}
             glued=yes
         elif [[ -n $glued ]]; then
             typed[-1]+=$word

@@ -175,11 +175,11 @@ TEST_F(ShellScript, OfBashPutsOptionsAndTheirValuesTogetherAgain) {
 TEST_F(ShellScript, OfBashPutsABranchAndItsSnapshotTogetherAgain) {
   auto result = run_shell("bash", {"--norc"}, bash_with("pgtwig snapshot get demo/main @ v"),
                           "demo/main@v1\tschema 12\ndemo/main@v2\n");
-  EXPECT_EQ("v1\nv2\n", result.output) << result.error_output;
+  EXPECT_EQ("@v1\n@v2\n", result.output) << result.error_output;
   EXPECT_EQ("<__complete><--><snapshot><get><demo/main@v>", call());
   result =
       run_shell("bash", {"--norc"}, bash_with("pgtwig branch create x --from = demo/main @"), "--from=demo/main@v1\n");
-  EXPECT_EQ("v1\n", result.output) << result.error_output;
+  EXPECT_EQ("@v1\n", result.output) << result.error_output;
   EXPECT_EQ("<__complete><--><branch><create><x><--from=demo/main@>", call());
 }
 
