@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "engine/archiving.h"
 #include "engine/body.h"
+#include "engine/incarnations.h"
 #include "engine/view_of.h"
 #include "postgres/cluster.h"
 
@@ -98,12 +100,15 @@ BranchView create_branch(Engine& engine, const CreateBranch& request, Listener& 
     } else {
       fork_body(engine, operation, source, branch, request.consistency);
     }
+    catalog::IncarnationRecord incarnation = forked_incarnation(source, branch, "create");
     if (request.start) start_new_body(engine, operation, branch, port, request.port);
     auto transaction = engine.catalog().begin();
     transaction->insert(branch.branch);
+    record_incarnation(*transaction, incarnation, engine.clock().now());
     transaction->remove_sweep(branch.branch.incarnation);
     operation.commit(*transaction);
     refresh_manifest(engine, branch);
+    refresh_incarnation_file(*branch.pool, incarnation);
     return branch_view(engine, branch, operation);
   });
 }

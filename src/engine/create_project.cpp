@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "engine/archiving.h"
 #include "engine/body.h"
+#include "engine/incarnations.h"
 #include "engine/view_of.h"
 #include "postgres/dump.h"
 #include "postgres/roles.h"
@@ -81,6 +83,7 @@ ProjectView create_project(Engine& engine, const CreateProject& request, Listene
                                             .locale = request.locale});
       write_manifest(engine, main);
     });
+    catalog::IncarnationRecord incarnation = first_incarnation(main);
     start_new_body(engine, operation, main, port, request.port);
     if (dump_format) {
       operation.step("Load dump", [&] {
@@ -97,9 +100,11 @@ ProjectView create_project(Engine& engine, const CreateProject& request, Listene
     auto transaction = engine.catalog().begin();
     transaction->insert(main.project);
     transaction->insert(main.branch);
+    record_incarnation(*transaction, incarnation, engine.clock().now());
     transaction->remove_sweep(main.branch.incarnation);
     operation.commit(*transaction);
     refresh_manifest(engine, main);
+    refresh_incarnation_file(*pool, incarnation);
 
     ProjectView view = project_view(engine, main.project);
     view.main = branch_view(engine, main, operation);

@@ -38,8 +38,9 @@ struct EngineParts {
   std::unique_ptr<catalog::Catalog> catalog;
   std::unique_ptr<runtime::InstanceRuntime> runtime;
   std::unique_ptr<Clock> clock;
-  OsUser daemon_user;    // who this process is
-  OsUser instance_user;  // who PostgreSQL runs as; the daemon's own user unless that is root
+  OsUser daemon_user;            // who this process is
+  OsUser instance_user;          // who PostgreSQL runs as; the daemon's own user unless that is root
+  std::filesystem::path helper;  // what archives WAL: see Paths::helper(); empty: nothing is archived
   std::function<std::unique_ptr<storage::VolumeDriver>(std::string_view driver, const std::filesystem::path&)>
       open_driver;
   std::function<std::vector<postgres::Installation>()> find_installations;
@@ -55,6 +56,7 @@ class Engine {
   const Clock& clock() const { return *parts_.clock; }
   const OsUser& daemon_user() const { return parts_.daemon_user; }
   const OsUser& instance_user() const { return parts_.instance_user; }
+  const std::filesystem::path& helper() const { return parts_.helper; }
   catalog::Catalog& catalog() { return *parts_.catalog; }
   runtime::InstanceRuntime& runtime() { return *parts_.runtime; }
   // Looked for again when the last look is a second old: they come and go with packages.

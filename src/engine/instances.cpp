@@ -13,6 +13,7 @@
 #include "base/fault.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "engine/archiving.h"
 #include "postgres/control_file.h"
 #include "postgres/hygiene.h"
 #include "postgres/readiness.h"
@@ -51,17 +52,6 @@ Bytes available_memory() {
   const std::size_t at = text.find("MemAvailable:");
   if (at == std::string::npos) return Bytes{~0ULL >> 1};  // kernels before 3.14
   return Bytes{std::strtoull(text.c_str() + at + 13, nullptr, 10) << 10};
-}
-
-postgres::SettingList user_settings(const Config& config, const catalog::ProjectRecord& project,
-                                    const catalog::BranchRecord& branch) {
-  postgres::SettingList settings;
-  // A branch doesn't inherit the memory of a production server; main is the project's own server and keeps its file's.
-  if (!branch.name.is_main()) settings.emplace_back("shared_buffers", config.branch_shared_buffers);
-  for (const catalog::Settings* source : {&config.postgres_settings, &project.settings, &branch.settings}) {
-    settings.insert(settings.end(), source->begin(), source->end());
-  }
-  return settings;
 }
 
 void add_durability(postgres::SettingList& overrides, catalog::Durability durability, bool can_tear_pages) {
@@ -117,6 +107,17 @@ std::uint64_t size_or_zero(const std::filesystem::path& path) {
 
 }  // namespace
 
+postgres::SettingList user_settings(const Config& config, const catalog::ProjectRecord& project,
+                                    const catalog::BranchRecord& branch) {
+  postgres::SettingList settings;
+  // A branch doesn't inherit the memory of a production server; main is the project's own server and keeps its file's.
+  if (!branch.name.is_main()) settings.emplace_back("shared_buffers", config.branch_shared_buffers);
+  for (const catalog::Settings* source : {&config.postgres_settings, &project.settings, &branch.settings}) {
+    settings.insert(settings.end(), source->begin(), source->end());
+  }
+  return settings;
+}
+
 Bytes shared_buffers_of(const Config& config, const catalog::ProjectRecord& project,
                         const catalog::BranchRecord& branch) {
   Bytes bytes = 128_MiB;  // initdb's default
@@ -151,14 +152,19 @@ postgres::InstanceConfiguration Instances::configuration(const Body& body, const
       .user_settings = user_settings(engine_.config(), body.project, body.branch),
       .overrides = {},
       .pg_major = body.project.pg_major};
-  if (!body.branch.name.is_main()) {
+  if (!options.recovery.empty()) {
+    configuration.overrides = postgres::isolation_overrides(body.project.pg_major, true, {});
+  } else if (!body.branch.name.is_main() || options.subscriptions_off) {
     configuration.overrides =
         postgres::isolation_overrides(body.project.pg_major, options.subscriptions_off, body.branch.allowed);
   }
+  const auto add = [&configuration](const postgres::SettingList& settings) {
+    configuration.overrides.insert(configuration.overrides.end(), settings.begin(), settings.end());
+  };
+  add(prepare_archive(engine_, body));
   add_durability(configuration.overrides, body.branch.durability, capabilities.can_tear_pages);
-  for (const auto& setting : postgres::recovery_sync_overrides(body.project.pg_major, true)) {
-    configuration.overrides.push_back(setting);
-  }
+  add(postgres::recovery_sync_overrides(body.project.pg_major, true));
+  add(options.recovery);
   return configuration;
 }
 
@@ -197,7 +203,8 @@ void Instances::start(const Body& body, const StartOptions& options) {
                                              .data_directory = body.data(),
                                              .log_file = instance.log_file,
                                              .log_offset = log_offset,
-                                             .timeout = options.timeout});
+                                             .timeout = options.timeout,
+                                             .watch = options.watch});
   } catch (Error& error) {
     if (options.is_committed && error.code() == ErrorCode::timed_out) {
       error.add_context(fmt::format("{} is still starting", body.name()));
@@ -207,6 +214,7 @@ void Instances::start(const Body& body, const StartOptions& options) {
     }
     // Not all of it may be gone: nothing that failed to start is left running.
     engine_.runtime().stop(instance, runtime::StopMode::immediate, stop_timeout);
+    if (error.code() == ErrorCode::cancelled) throw;
     error.add_context(fmt::format("PostgreSQL of {} did not start", body.name()));
     if (error.hint().empty()) error.set_hint(fmt::format("`pgtwig branch logs {}` shows its log", body.name()));
     throw;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -41,7 +42,11 @@ struct StartOptions {
   // The body belongs to the catalog: when it isn't ready in time it goes on with its recovery instead of being ended,
   // or a long one could never finish.
   bool is_committed = false;
-  std::chrono::milliseconds timeout{120'000};
+  std::chrono::milliseconds timeout{120'000};  // without progress
+  // For a start that recovers to a point: after all other settings. Nothing of it reaches the outside, main included.
+  postgres::SettingList recovery = {};
+  // Called while waiting; may throw to give up. True: there has been progress, and the timeout begins anew.
+  std::function<bool()> watch = {};
 };
 
 class Instances {
@@ -105,6 +110,10 @@ class Instances {
   std::mutex mutex_;
   std::list<Idle> idle_;  // newest first
 };
+
+// What installation, project and branch set, later ones over earlier ones.
+postgres::SettingList user_settings(const Config& config, const catalog::ProjectRecord& project,
+                                    const catalog::BranchRecord& branch);
 
 // Shared memory that an instance of this branch takes before it does anything: its shared_buffers.
 Bytes shared_buffers_of(const Config& config, const catalog::ProjectRecord& project,

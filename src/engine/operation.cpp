@@ -1,5 +1,7 @@
 #include "engine/operation.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 #include <exception>
@@ -75,7 +77,32 @@ void Operation::notice(const std::string& text) {
   publish("notice", text, 0);
 }
 
+void Operation::progress(const std::string& text) {
+  publish("step.progress", text, 0);
+}
+
+namespace {
+
+Error cancelled(const std::string& kind, const std::string& target) {
+  return Error(ErrorCode::cancelled, fmt::format("{} {} was cancelled", kind, target), "nothing of it is left");
+}
+
+}  // namespace
+
+bool Operation::cancel() {
+  Phase expected = Phase::running;
+  return phase_.compare_exchange_strong(expected, Phase::cancel_requested) || expected != Phase::committing;
+}
+
+void Operation::check_cancelled() {
+  // Once: what is done to undo it has steps, too.
+  Phase expected = Phase::cancel_requested;
+  if (phase_.compare_exchange_strong(expected, Phase::cancelling)) throw cancelled(kind_, target_);
+}
+
 void Operation::commit(catalog::Transaction& transaction) {
+  Phase expected = Phase::running;
+  if (!phase_.compare_exchange_strong(expected, Phase::committing)) throw cancelled(kind_, target_);
   fault_point("committing");
   transaction.update(record(catalog::OperationState::done));
   transaction.prune_operations(operations_kept);
@@ -174,6 +201,7 @@ Operation::StepGuard::StepGuard(Operation& step_operation, const std::string& st
       name(step_name),
       started(std::chrono::steady_clock::now()),
       uncaught(std::uncaught_exceptions()) {
+  operation.check_cancelled();
   operation.publish("step.begun", name, 0);
   operation.fault_point(fault_name(name));
 }
@@ -236,6 +264,12 @@ void Operations::settle() noexcept {
 bool Operations::is_live(const OperationId& id) const {
   const std::lock_guard lock(mutex_);
   return live_.contains(id) || unsettled_.contains(id);
+}
+
+bool Operations::cancel(const OperationId& id) {
+  const std::lock_guard lock(mutex_);
+  const auto found = live_.find(id);
+  return found != live_.end() && found->second->cancel();
 }
 
 std::vector<OperationView> Operations::live() const {

@@ -1,6 +1,7 @@
 // One recorded change: its steps with their times, its events, and the border where its failure is handled.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <mutex>
@@ -40,6 +41,15 @@ class Operation {
   // The same without its place in the result: what was chosen or made on the way.
   void notice(const std::string& text);
 
+  // How far the present step is.
+  void progress(const std::string& text);
+
+  // Asks it to stop, which it does at its next step or while it waits: false when it is too late for that. For other
+  // threads.
+  bool cancel();
+  // Throws Error cancelled, once, when somebody has asked for it.
+  void check_cancelled();
+
   // Puts its end into the transaction that makes its effect part of the world, and commits: the change has happened.
   void commit(catalog::Transaction& transaction);
 
@@ -50,6 +60,7 @@ class Operation {
 
  private:
   friend class Operations;
+  enum class Phase { running, cancel_requested, cancelling, committing };
   struct StepGuard {
     StepGuard(Operation& operation, const std::string& name);
     ~StepGuard();
@@ -80,6 +91,7 @@ class Operation {
   std::string error_message_;
   bool begun_ = false;
   bool committed_ = false;
+  std::atomic<Phase> phase_ = Phase::running;
 };
 
 // The operations under way, and the border around each.
@@ -114,6 +126,8 @@ class Operations {
 
   bool is_live(const OperationId& id) const;
   std::vector<OperationView> live() const;
+  // False when it is over, or too late to stop it.
+  bool cancel(const OperationId& id);
 
  private:
   struct Registration {

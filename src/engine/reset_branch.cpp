@@ -5,7 +5,9 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "engine/archiving.h"
 #include "engine/body.h"
+#include "engine/incarnations.h"
 #include "engine/sweeper.h"
 #include "engine/view_of.h"
 #include "postgres/hygiene.h"
@@ -33,12 +35,22 @@ class OldInstance {
   void stop() {
     const UniqueFd data = open_directory(body_.data());
     const bool has_unlogged = !postgres::databases_with_unlogged_relations(data.get()).empty();
+    bring_wal_to_disk();
     stopped_ = true;
     engine_.instances().stop(body_, has_unlogged ? runtime::StopMode::fast : runtime::StopMode::immediate);
   }
   void replaced() { replaced_ = true; }
 
  private:
+  // What was committed until now can be recovered afterwards, that of synchronous_commit=off included.
+  void bring_wal_to_disk() {
+    try {
+      postgres::flush_wal(*engine_.instances().admin(body_));
+    } catch (const Error& error) {
+      log::info("{} is reset without its last WAL: {}", body_.name(), error.message());
+    }
+  }
+
   Engine& engine_;
   const Body& body_;
   bool stopped_ = false;
@@ -103,6 +115,7 @@ BranchView reset_branch(Engine& engine, const ResetBranch& request, Listener& li
     } else {
       fork_body(engine, operation, source, fresh, request.consistency);
     }
+    catalog::IncarnationRecord incarnation = forked_incarnation(source, fresh, "reset");
     OldInstance old_instance(engine, old);
     if (was_running) operation.step("Stop old instance", [&] { old_instance.stop(); });
     if (old.branch.wants_running) {
@@ -117,8 +130,12 @@ BranchView reset_branch(Engine& engine, const ResetBranch& request, Listener& li
     }
     catalog::SweepRecord replaced = sweep_record(old);
     replaced.operation = operation.id();
+    const TimePoint now = engine.clock().now();
+    const auto old_incarnation = ended(engine.catalog(), old.branch.incarnation, now);
     auto transaction = engine.catalog().begin();
     transaction->update(fresh.branch);
+    record_incarnation(*transaction, incarnation, now);
+    if (old_incarnation) transaction->update(*old_incarnation);
     transaction->remove_sweep(fresh.branch.incarnation);
     transaction->insert(replaced);
     try {
@@ -130,6 +147,8 @@ BranchView reset_branch(Engine& engine, const ResetBranch& request, Listener& li
     }
     old_instance.replaced();
     refresh_manifest(engine, fresh);
+    refresh_incarnation_file(*fresh.pool, incarnation);
+    if (old_incarnation) refresh_incarnation_file(*old.pool, *old_incarnation);
     engine.sweeper().enqueue({replaced});
     return branch_view(engine, fresh, operation);
   });

@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "catalog/manifest.h"
+#include "engine/archiving.h"
 #include "engine/engine.h"
 #include "engine/instances.h"
 #include "engine/operation.h"
@@ -106,7 +107,11 @@ void Sweeper::destroy(const catalog::SweepRecord& volume) {
   } else {
     engine_.instances().discard(volume, *pool);
     fault::point("sweep.instance_gone");
+    // Of a body whose history is kept, the WAL stays, and with it what its archiver had not come to.
+    const auto incarnation = engine_.catalog().find_incarnation(volume.volume);
+    if (incarnation) archive_rest(engine_, *pool, *incarnation);
     pool->driver->destroy(volume.volume);
+    if (!incarnation) archive_of(*pool, volume.volume).destroy();
     // Not off the list before its end is on disk: a loss of power would bring it back, known to nobody. And Btrfs gives
     // the space back only then.
     sync_pool(*pool);

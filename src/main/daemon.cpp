@@ -23,6 +23,7 @@ struct Installation {
   Config config;
   OsUser daemon_user;
   OsUser instance_user;
+  std::filesystem::path helper;
 };
 
 // The one place where the engine meets the concrete things it works with.
@@ -36,6 +37,7 @@ std::unique_ptr<engine::Engine> make_engine(const Installation& installation, co
       .clock = std::make_unique<SystemClock>(),
       .daemon_user = installation.daemon_user,
       .instance_user = installation.instance_user,
+      .helper = installation.helper,
       .open_driver = storage::open_driver,
       .find_installations =
           [directories = installation.config.postgres_directories] {
@@ -129,8 +131,11 @@ int run_daemon(const cli::Composition::DaemonOptions& options) {
   OsUser user = OsUser::current();
   bool is_root = user.uid == 0;
   auto environment = current_environment();
-  Installation installation{
-      .paths = find_paths(environment, is_root), .config = {}, .daemon_user = user, .instance_user = user};
+  Installation installation{.paths = find_paths(environment, is_root),
+                            .config = {},
+                            .daemon_user = user,
+                            .instance_user = user,
+                            .helper = {}};
   installation.config = load_config(installation.paths.config_file, environment);
   const Paths& paths = installation.paths;
   std::filesystem::current_path("/");
@@ -143,6 +148,7 @@ int run_daemon(const cli::Composition::DaemonOptions& options) {
   try {
     installation.instance_user = find_instance_user(user);
     refuse_closed_directories(paths, installation.instance_user);
+    installation.helper = install_helper(paths);
     refuse_lost_catalog(paths, options.rebuild_state);
     if (options.rebuild_state) {
       rebuild_catalog(installation, {options.pool_directories.begin(), options.pool_directories.end()});

@@ -122,9 +122,12 @@ void checkpoint(Connection& source) {
   source.query("CHECKPOINT");
 }
 
-void flush_wal(Connection& source) {
-  // A commit that waits for its own record to reach the disk, and with it for all before; nothing else in SQL does.
-  source.query("SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_logical_emit_message(true, 'pgtwig', 'branch') END");
+Lsn flush_wal(Connection& source) {
+  // A commit that waits for its own record to reach the disk, and with it for all before; nothing else in SQL does. The
+  // record of the commit itself follows the one whose place is returned.
+  return require_lsn(
+      source.value("SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
+                   "ELSE pg_logical_emit_message(true, 'pgtwig', 'branch') END"));
 }
 
 BackupSession::BackupSession(Connection& source) : source_(source) {

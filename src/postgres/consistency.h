@@ -41,8 +41,8 @@ std::vector<std::string> unlogged_tables(Connection& connection);
 bool checkpoint_pays(const SourceFacts& facts);
 void checkpoint(Connection& source);
 // Puts every commit that was acknowledged into the WAL on disk, where a fork without CHECKPOINT finds it: with
-// synchronous_commit=off an acknowledged one can still be in memory only.
-void flush_wal(Connection& source);
+// synchronous_commit=off an acknowledged one can still be in memory only. Returns where it ends.
+Lsn flush_wal(Connection& source);
 
 // Backup mode around a copy that is not atomic: slot, pg_backup_start; end() is pg_backup_stop and gives the label. The
 // slot keeps the segments of the backup until destruction, so copy pg_wal between end() and that. Destruction without

@@ -39,7 +39,7 @@ UniqueFd open_subdirectory(int directory, const path& relative) {
 }
 
 bool is_there(int directory, const char* name) {
-  struct stat status{};
+  struct stat status {};
   return ::fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
@@ -54,7 +54,7 @@ std::vector<Entry> entries_of(int directory) {
     if (name == "." || name == "..") continue;
     bool is_link = entry->d_type == DT_LNK;
     if (entry->d_type == DT_UNKNOWN) {
-      struct stat status{};
+      struct stat status {};
       is_link = ::fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(status.st_mode);
     }
     entries.push_back({.name = name, .is_link = is_link});
@@ -81,11 +81,19 @@ void refuse_links(int directory, const std::string& shown, std::string_view what
   }
 }
 
+}  // namespace
+
+void refuse_external_tablespaces(int data_directory) {
+  refuse_links(open_subdirectory(data_directory, "pg_tblspc").get(), "pg_tblspc/",
+               "tablespaces outside of the data directory cannot be branched");
+}
+
+namespace {
+
 void refuse_what_lies_outside(int data_directory) {
   refuse_links(data_directory, "", "a branch would share it with its parent");
   refuse_links(open_subdirectory(data_directory, "base").get(), "base/", "a branch would share it with its parent");
-  refuse_links(open_subdirectory(data_directory, "pg_tblspc").get(), "pg_tblspc/",
-               "tablespaces outside of the data directory cannot be branched");
+  refuse_external_tablespaces(data_directory);
 }
 
 void remove_file(int directory, const char* name) {
@@ -157,7 +165,7 @@ bool may_have_subscriptions(int data_directory) {
   const auto map = read_file_beneath(data_directory, "global/pg_filenode.map");
   const auto file = map ? mapped_file_number(*map, pg_subscription) : std::nullopt;
   if (!file) return true;
-  struct stat status{};
+  struct stat status {};
   const UniqueFd global = open_subdirectory(data_directory, "global");
   return ::fstatat(global.get(), std::to_string(*file).c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 ||
          status.st_size > 0;
@@ -195,6 +203,8 @@ ForkFindings clean_fork(int data_directory) {
   empty_directory(data_directory, "pg_replslot");
   empty_directory(data_directory, "pg_stat_tmp");
   empty_directory(data_directory, "pg_dynshmem");
+  // What the source's archiver has done, or was going to do, is nothing to the branch's own.
+  empty_directory(data_directory, "pg_wal/archive_status");
   remove_temporary_files(data_directory);
   if (was_standby) findings.held_back.emplace_back("standby");
   add_held_back_settings(read_configuration(data_directory), findings.held_back);

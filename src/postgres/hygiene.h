@@ -20,9 +20,13 @@ struct ForkFindings {
 };
 
 // Cleans the data directory of a fork before its first start: pid files, slots, standby.signal, recovery.signal,
-// statistics temporaries, pgsql_tmp. Works beneath the directory handle, following no link. Throws Error not_allowed
-// for what leads out of the directory: external tablespaces, other links (pg_wal on a disk of its own), includes.
+// statistics temporaries, pgsql_tmp, the archiver's notes. Works beneath the directory handle, following no link.
+// Throws Error not_allowed for what leads out of the directory: external tablespaces, other links (pg_wal on a disk of
+// its own), includes.
 ForkFindings clean_fork(int data_directory);
+
+// Throws Error not_allowed when there is a link in pg_tblspc.
+void refuse_external_tablespaces(int data_directory);
 
 // The oids of databases that have unlogged relations, by the forks that only these have (documentation, "The
 // Initialization Fork").

@@ -23,6 +23,8 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 
 // Between two looks: each costs some 20 microseconds, and a start some 40 milliseconds.
 constexpr auto pause_between_looks = 1ms;
+// Between two calls of the probe's watch.
+constexpr auto pause_between_watches = 50ms;
 // How much of the end of a log is searched for the words of a failure.
 constexpr std::uint64_t log_window = 256 * 1024;
 
@@ -59,7 +61,7 @@ bool may_be_tried_again(const ConnectFailure& failure) {
 
 std::string read_end_of_log(const std::filesystem::path& file, std::uint64_t offset) {
   const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  struct stat status{};
+  struct stat status {};
   if (!fd || ::fstat(fd.get(), &status) != 0) return {};
   const auto size = static_cast<std::uint64_t>(status.st_size);
   const std::uint64_t begin = std::max(offset, size > log_window ? size - log_window : 0);
@@ -135,13 +137,19 @@ std::string last_failure_in_log(const std::filesystem::path& log_file, std::uint
 }
 
 Connection wait_until_ready(const ProcessHandle& postmaster, const ReadinessProbe& probe) {
-  const SteadyTime deadline = std::chrono::steady_clock::now() + probe.timeout;
+  SteadyTime deadline = std::chrono::steady_clock::now() + probe.timeout;
+  SteadyTime next_watch = std::chrono::steady_clock::now() + pause_between_watches;
   const UniqueFd data_directory = open_directory(probe.data_directory);
   while (std::chrono::steady_clock::now() < deadline) {
     if (says_ready(data_directory.get(), postmaster.pid())) {
       if (auto connection = try_to_enter(probe, deadline)) return std::move(*connection);
     }
     if (postmaster.wait_for_end(pause_between_looks)) throw end_of_postmaster(probe);
+    const SteadyTime now = std::chrono::steady_clock::now();
+    if (probe.watch && now >= next_watch) {
+      if (probe.watch()) deadline = now + probe.timeout;
+      next_watch = now + pause_between_watches;
+    }
   }
   throw Error(ErrorCode::timed_out,
               fmt::format("PostgreSQL is not ready after {} s; it may still be recovering",

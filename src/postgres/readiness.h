@@ -12,10 +12,13 @@ namespace pgtwig::postgres {
 
 struct ReadinessProbe {
   ConnectOptions connect;
-  std::filesystem::path data_directory;  // its postmaster.pid's status line is only the hint for when to ask
-  std::filesystem::path log_file;        // for the words of a failure
-  std::uint64_t log_offset = 0;          // where this start's lines begin
-  std::chrono::milliseconds timeout{60'000};
+  std::filesystem::path data_directory;       // its postmaster.pid's status line is only the hint for when to ask
+  std::filesystem::path log_file;             // for the words of a failure
+  std::uint64_t log_offset = 0;               // where this start's lines begin
+  std::chrono::milliseconds timeout{60'000};  // without progress
+  // Called from time to time while waiting; may throw to give up. True: there has been progress, and the time begins
+  // anew.
+  std::function<bool()> watch = {};
 };
 
 // Returns the open admin connection. Throws Error postgres_failed with PostgreSQL's own FATAL line when the postmaster

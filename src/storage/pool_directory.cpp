@@ -16,6 +16,9 @@ namespace pgtwig::storage {
 
 namespace {
 
+// What pgtwig keeps in a pool beside its volumes.
+constexpr std::string_view own_prefix = ".pgtwig-";
+
 unsigned char type_of_mode(mode_t mode) {
   return static_cast<unsigned char>(IFTODT(mode));
 }
@@ -28,7 +31,7 @@ Error pool_away(const std::filesystem::path& path, std::string_view why) {
 }  // namespace
 
 std::string directory_identity(int directory) {
-  struct statx status{};
+  struct statx status {};
   if (statx(directory, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &status) != 0)
     throw storage_error(errno, "cannot look at a directory");
   // The kernel fills an int although the request's number says long; file systems without generations refuse.
@@ -80,7 +83,7 @@ std::vector<VolumeEntry> PoolDirectory::list(
   UniqueFd pool = open();
   std::vector<VolumeEntry> entries;
   for (DirectoryEntry& entry : read_directory(pool.get())) {
-    if (entry.type != DT_DIR || entry.name == "lost+found") continue;
+    if (entry.type != DT_DIR || entry.name == "lost+found" || entry.name.starts_with(own_prefix)) continue;
     auto id = VolumeId::parse(entry.name);
     if (id && !is_volume(pool.get(), entry.name)) id.reset();
     entries.push_back({std::move(entry.name), std::move(id)});
@@ -119,7 +122,7 @@ std::vector<DirectoryEntry> read_directory(int directory) {
     if (name == "." || name == "..") continue;
     unsigned char type = entry->d_type;
     if (type == DT_UNKNOWN) {
-      struct stat status{};
+      struct stat status {};
       if (fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
         if (errno == ENOENT) continue;
         throw storage_error(errno, fmt::format("cannot look at {}", name));

@@ -1,0 +1,71 @@
+// Where the data of a body comes from and how far back it can be recovered: archive::Lineage, filled from the catalog,
+// the archives, and the WAL that still lies where it was written. And what a point that a person wrote means in it.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "archive/lineage.h"
+#include "archive/local_archive.h"
+#include "engine/instances.h"
+#include "engine/views.h"
+
+namespace pgtwig::engine {
+
+// What there is of the WAL of one body.
+struct BodyWal {
+  archive::Link link;
+  std::vector<archive::ArchivedFile> files;  // in its archive
+  struct Unusable {
+    std::string name;
+    std::string reason;  // "it is truncated"
+  };
+  std::vector<Unusable> unusable;  // of those
+};
+
+// Looks at every body once, so use it for one question: segments come and go.
+class LineageReader {
+ public:
+  LineageReader(Engine& engine, const catalog::ProjectRecord& project);
+
+  // Of a body, present or past; nullopt when the catalog has no record of it.
+  std::optional<archive::Lineage> lineage(const IncarnationId& body);
+  // Throws Error not_found when the catalog has no record of it.
+  const BodyWal& wal(const IncarnationId& body);
+  const OpenPool& pool() const { return *pool_; }
+  Bytes segment_size() const { return segment_size_; }
+  std::uint64_t system_identifier() const { return system_identifier_; }
+  // Opens the data directory of a body's volume; nullopt when it is no more.
+  std::optional<UniqueFd> data_directory(const IncarnationId& body) const;
+
+ private:
+  void add_archived(BodyWal& wal) const;
+  void add_live(BodyWal& wal) const;
+  const std::vector<catalog::SnapshotRecord>& snapshots(const BranchId& branch);
+
+  Engine& engine_;
+  std::shared_ptr<OpenPool> pool_;
+  TimePoint now_;
+  Bytes segment_size_{16 << 20};
+  std::uint64_t system_identifier_ = 0;
+  std::map<IncarnationId, BodyWal> bodies_;
+  std::map<BranchId, std::vector<catalog::SnapshotRecord>> snapshots_;
+};
+
+// A moment of one body's history.
+struct Moment {
+  IncarnationId body;
+  archive::Target target;
+  std::string text;  // "2026-11-21T06:40:10Z", "0/3000148": for messages and origins
+};
+// What a point that is neither now nor a snapshot means on a branch: times follow the branch through its resets and
+// restores, everything else is looked for in its present body's history. Throws Error invalid_argument for a time in
+// the future, or before anything that is known of it.
+Moment moment_of(Engine& engine, const Body& branch, const Point& point);
+
+// Fills windows and lineage.
+void add_history(Engine& engine, const Body& body, BranchView& view);
+std::vector<WindowView> window_views(const std::vector<archive::Window>& windows);
+
+}  // namespace pgtwig::engine
