@@ -129,18 +129,22 @@ Lsn end_of_files(const Body& body, const postgres::ControlFile& control) {
   return archive::end_lsn({.timeline = control.timeline, .number = last}, control.wal_segment_size);
 }
 
-// The same of a stopped one. What was shut down cleanly ends with its checkpoint; of one that crashed nobody knows what
+}  // namespace
+
+// What was shut down cleanly ends with its checkpoint; of one that crashed nobody knows what
 // was committed after it.
-void note_stopped_moment(Engine& engine, Body& target) {
-  note_replay_start(target);
-  const UniqueFd data = open_directory(target.data());
+void note_stopped_moment(Engine& engine, Body& body) {
+  note_replay_start(body);
+  const UniqueFd data = open_directory(body.data());
   const postgres::ControlFile control = postgres::read_control_file(data.get());
   const bool is_whole = control.was_cleanly_shut_down();
-  target.snapshot->end = is_whole ? control.checkpoint : end_of_files(target, control);
-  target.snapshot->next_xid =
+  body.snapshot->end = is_whole ? control.checkpoint : end_of_files(body, control);
+  body.snapshot->next_xid =
       is_whole ? control.next_xid : static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  target.snapshot->created_at = engine.clock().now();
+  body.snapshot->created_at = engine.clock().now();
 }
+
+namespace {
 
 void copy_in_backup_mode(Engine& engine, postgres::Connection& connection, const Body& source, const Body& target) {
   storage::VolumeDriver& driver = *target.pool->driver;

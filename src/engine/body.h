@@ -30,8 +30,8 @@ struct Source {
 // that has it. The point is the reference's or `at`.
 Source resolve_source(Engine& engine, const BranchPath& self, const BranchReference& reference,
                       const std::optional<Point>& at);
-// Throws Error not_available for a point that is neither now nor a snapshot.
-void refuse_other_points(const Source& source);
+// Whether it takes replay to get there: its point is neither now nor a snapshot.
+bool is_in_the_past(const Source& source);
 // The body to fork from: the branch's, or its snapshot's volume.
 Body require_source_body(Engine& engine, const Source& source);
 
@@ -53,6 +53,9 @@ catalog::SweepRecord sweep_record(const Body& body);
 // source checkpoints.
 void fork_body(Engine& engine, Operation& operation, const Body& source, Body& target,
                postgres::Consistency consistency);
+
+// Fills the snapshot of a body that is stopped with the moment that its volume holds.
+void note_stopped_moment(Engine& engine, Body& body);
 
 // Starts a body; disables inherited subscriptions first when there may be some. Clears maybe_has_subscriptions.
 // Whatever fails, it isn't left running, but for a committed one that takes longer than the start's patience.

@@ -5,6 +5,7 @@
 #include "engine/archiving.h"
 #include "engine/body.h"
 #include "engine/incarnations.h"
+#include "engine/recover_body.h"
 #include "engine/view_of.h"
 #include "postgres/cluster.h"
 
@@ -55,6 +56,30 @@ Body planned_body(Engine& engine, const CreateBranch& request, const Body& sourc
   return body;
 }
 
+// Both leave it running, if it is to run.
+catalog::IncarnationRecord make_at_the_head(Engine& engine, Operation& operation, const CreateBranch& request,
+                                            const Body& source, Body& branch, std::optional<Ports::Reservation>& port) {
+  if (source.snapshot) {
+    fork_snapshot(engine, operation, *source.snapshot, branch);
+  } else {
+    fork_body(engine, operation, source, branch, request.consistency);
+  }
+  catalog::IncarnationRecord incarnation = forked_incarnation(source, branch, "create");
+  if (request.start) start_new_body(engine, operation, branch, port, request.port);
+  return incarnation;
+}
+
+catalog::IncarnationRecord make_in_the_past(Engine& engine, Operation& operation, const CreateBranch& request,
+                                            const RecoveryPlan& plan, Body& branch,
+                                            std::optional<Ports::Reservation>& port) {
+  catalog::IncarnationRecord incarnation =
+      recover_body(engine, operation, plan, branch, "create", {.reservation = port, .wanted = request.port});
+  if (request.start && !branch.branch.maybe_has_subscriptions) return incarnation;
+  operation.step("Stop", [&] { engine.instances().stop(branch); });
+  if (request.start) start_new_body(engine, operation, branch, port, request.port);
+  return incarnation;
+}
+
 }  // namespace
 
 BranchView create_branch(Engine& engine, const CreateBranch& request, Listener& listener) {
@@ -67,7 +92,6 @@ BranchView create_branch(Engine& engine, const CreateBranch& request, Listener& 
       engine, path,
       request.from.value_or(BranchReference{.project = std::nullopt, .branch_text = "main", .point = Now{}}),
       request.at);
-  refuse_other_points(from);
   const BranchPath& source_path = from.branch;
   if (source_path.project != path.project) {
     require_project(engine, source_path.project);
@@ -88,6 +112,8 @@ BranchView create_branch(Engine& engine, const CreateBranch& request, Listener& 
     throw exists(path);
   }
   const Body source = require_source_body(engine, from);
+  std::optional<RecoveryPlan> plan;
+  if (is_in_the_past(from)) plan = plan_recovery(engine, source, from.point);
   engine.pools().require_room(*source.pool);
   std::optional<Ports::Reservation> port = engine.ports().reserve(request.port);
   Body branch = planned_body(engine, request, source, port->port());
@@ -95,13 +121,10 @@ BranchView create_branch(Engine& engine, const CreateBranch& request, Listener& 
   if (request.start) engine.instances().require_memory(branch);
 
   return engine.operations().run("branch create", path.text(), listener, [&](Operation& operation) {
-    if (source.snapshot) {
-      fork_snapshot(engine, operation, *source.snapshot, branch);
-    } else {
-      fork_body(engine, operation, source, branch, request.consistency);
-    }
-    catalog::IncarnationRecord incarnation = forked_incarnation(source, branch, "create");
-    if (request.start) start_new_body(engine, operation, branch, port, request.port);
+    catalog::IncarnationRecord incarnation = [&] {
+      if (plan) return make_in_the_past(engine, operation, request, *plan, branch, port);
+      return make_at_the_head(engine, operation, request, source, branch, port);
+    }();
     auto transaction = engine.catalog().begin();
     transaction->insert(branch.branch);
     record_incarnation(*transaction, incarnation, engine.clock().now());

@@ -16,6 +16,7 @@
 #include "engine/pools.h"
 #include "engine/sweeper.h"
 #include "engine/use_cases.h"
+#include "engine/wal_retention.h"
 #include "postgres/consistency.h"
 
 namespace pgtwig::engine {
@@ -24,6 +25,8 @@ namespace {
 constexpr std::chrono::seconds interval{5};
 // What failed before is tried again each minute.
 constexpr int rounds_between_retries = 12;
+// Old WAL is looked for every five minutes: it has been there for days.
+constexpr int rounds_between_retentions = 60;
 // An instance's log is cut when it is larger than this; its last part is kept beside it.
 constexpr std::uint64_t largest_log = 16u << 20;
 
@@ -127,7 +130,7 @@ void Housekeeping::round() {
   }
   for (const auto task :
        {&Housekeeping::checkpoint_sources, &Housekeeping::sync_pools, &Housekeeping::delete_expired_branches,
-        &Housekeeping::keep_logs_small, &Housekeeping::take_restore_points}) {
+        &Housekeeping::keep_logs_small, &Housekeeping::take_restore_points, &Housekeeping::drop_old_wal}) {
     try {
       (this->*task)();
     } catch (...) {
@@ -199,6 +202,25 @@ void Housekeeping::delete_expired_branches() {
 void Housekeeping::take_restore_points() {
   restore_points_.take_due([this] { return is_stopping(); });
   if (rounds_ % rounds_between_retries == 0) restore_points_.prune([this] { return is_stopping(); });
+}
+
+void Housekeeping::drop_old_wal() {
+  if (rounds_ % rounds_between_retentions != 0) return;
+  for (const auto& project : engine_.catalog().projects()) {
+    if (is_stopping()) return;
+    try {
+      const WalRetention retention(engine_, project);
+      WalCleanupView dropped;
+      retention.apply(retention.plan(std::nullopt), std::nullopt, dropped);
+      if (dropped.removed_segments > 0) {
+        log::info("{}: {} WAL segments are older than the promised window and were removed", project.name.text(),
+                  dropped.removed_segments);
+      }
+      retention.forget_bodies();
+    } catch (...) {
+      log::warn("cannot remove old WAL of {}: {}", project.name.text(), describe_current_exception());
+    }
+  }
 }
 
 void Housekeeping::keep_logs_small() {

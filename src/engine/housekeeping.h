@@ -46,6 +46,7 @@ class Housekeeping {
   bool has_lasting_snapshots(const catalog::BranchRecord& branch);
   void keep_logs_small();
   void take_restore_points();
+  void drop_old_wal();
 
   Engine& engine_;
   RestorePointKeeper restore_points_;

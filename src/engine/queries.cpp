@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "engine/body.h"
+#include "engine/lineage_of.h"
 #include "engine/size_meter.h"
 #include "engine/view_of.h"
 
@@ -87,7 +88,13 @@ std::vector<BranchView> list_branches(Engine& engine, const std::optional<Projec
 BranchView get_branch(Engine& engine, const BranchPath& path) {
   const Body body = require_body(engine, path);
   engine.sizes().measure(body.pool, body.branch.incarnation, patience_for_a_size);
-  return branch_view(engine, body);
+  BranchView view = branch_view(engine, body);
+  try {
+    add_history(engine, body, view);
+  } catch (const Error& error) {
+    view.warnings.push_back(fmt::format("its history cannot be read: {}", error.message()));
+  }
+  return view;
 }
 
 CredentialsView branch_credentials(Engine& engine, const BranchPath& path) {

@@ -86,10 +86,8 @@ Source resolve_source(Engine& engine, const BranchPath& self, const BranchRefere
   return source;
 }
 
-void refuse_other_points(const Source& source) {
-  if (source.snapshot || std::holds_alternative<Now>(source.point)) return;
-  throw Error(ErrorCode::not_available, "a branch can start from the head of another or from a snapshot only",
-              "`pgtwig snapshot list` shows what there is");
+bool is_in_the_past(const Source& source) {
+  return !source.snapshot && !std::holds_alternative<Now>(source.point);
 }
 
 Body require_source_body(Engine& engine, const Source& source) {

@@ -1,0 +1,345 @@
+#include "engine/recover_body.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "archive/helper.h"
+#include "base/error.h"
+#include "base/fs.h"
+#include "engine/archiving.h"
+#include "engine/replay_progress.h"
+#include "engine/wal_files.h"
+#include "postgres/control_file.h"
+#include "postgres/hygiene.h"
+#include "postgres/recovery.h"
+#include "postgres/roles.h"
+
+namespace pgtwig::engine {
+namespace {
+
+// Without a further segment being fetched: a segment takes seconds, the checkpoint at the end perhaps minutes.
+constexpr std::chrono::minutes replay_patience{10};
+
+Error cannot_recover(const std::string& branch, const std::string& text, const std::string& why) {
+  return Error(ErrorCode::invalid_argument, fmt::format("{} cannot be recovered to {}: {}", branch, text, why),
+               fmt::format("`pgtwig wal info {}` shows what can be", branch));
+}
+
+// The branch whose present body this is.
+std::optional<Body> living_body(Engine& engine, const catalog::ProjectRecord& project, const IncarnationId& id) {
+  const auto record = engine.catalog().find_incarnation(id);
+  const auto branch = record ? engine.catalog().find_branch(record->branch) : std::nullopt;
+  if (!branch || branch->incarnation != id) return std::nullopt;
+  return load_body(engine, project, *branch);
+}
+
+// Commits a transaction, so that whatever was committed before is on disk, and something later than any moment up to
+// now is in the WAL. Returns where it ends; nullopt for one that is not running.
+std::optional<Lsn> bring_wal_to_disk(Engine& engine, const Body& body) {
+  if (!engine.instances().find(body)) return std::nullopt;
+  Instances::Admin admin = engine.instances().admin(body);
+  try {
+    return postgres::flush_wal(*admin);
+  } catch (const Error&) {
+    // A kept connection may have died with its server, which was started again since.
+    admin.drop();
+    admin = engine.instances().admin(body);
+    return postgres::flush_wal(*admin);
+  }
+}
+
+// Of a stopped one: its last record, if that was a clean shutdown's.
+std::optional<Lsn> end_of_stopped(const Body& body) {
+  const auto control = postgres::read_control_file(open_directory(body.data()).get());
+  return control.was_cleanly_shut_down() ? std::optional(control.checkpoint) : std::nullopt;
+}
+
+// The files of a plan, where PostgreSQL will ask for them.
+class Stage {
+ public:
+  Stage(Engine& engine, const RecoveryPlan& plan, const Body& target)
+      : engine_(engine), plan_(plan), target_(target), archive_(archive_of(target)) {}
+
+  void fill() {
+    archive_.make(engine_.instance_user());
+    for (const auto& planned : plan_.replay.segments) add(planned);
+    for (const auto& history : plan_.replay.histories) add(history);
+  }
+
+ private:
+  void add(const archive::PlannedSegment& planned) {
+    const std::string name = archive::segment_name(planned.segment, plan_.lineage.segment_size);
+    if (planned.is_live && copy_live(planned, name)) return;
+    // One that was live a moment ago may have been archived meanwhile.
+    link(planned.incarnation, name);
+  }
+
+  void add(const archive::PlannedHistory& history) {
+    const std::string name = archive::history_name(history.timeline);
+    const archive::LocalArchive source = archive_of(*target_.pool, history.incarnation);
+    const auto files = source.exists() ? source.list() : std::vector<archive::ArchivedFile>();
+    if (std::ranges::find(files, name, &archive::ArchivedFile::name) != files.end()) {
+      archive_.stage_link(source, name);
+      return;
+    }
+    const auto file = open_live(history.incarnation, name);
+    if (!file) throw changed_meanwhile(name);
+    archive_.stage_copy(file->get(), name, engine_.instance_user());
+  }
+
+  void link(const IncarnationId& incarnation, const std::string& name) {
+    try {
+      archive_.stage_link(archive_of(*target_.pool, incarnation), name);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::not_found) throw;
+      throw changed_meanwhile(name);
+    }
+  }
+
+  // False when it is there no more, or was used for another segment while it was copied.
+  bool copy_live(const archive::PlannedSegment& planned, const std::string& name) {
+    const auto file = open_live(planned.incarnation, name);
+    if (!file) return false;
+    archive_.stage_copy(file->get(), name, engine_.instance_user());
+    if (archive::find_last_page(file->get(), planned.segment, plan_.lineage.segment_size)) return true;
+    std::filesystem::remove(archive_.restore() / name);
+    return false;
+  }
+
+  std::optional<UniqueFd> open_live(const IncarnationId& incarnation, const std::string& name) const {
+    const auto data = target_.pool->record.directory / incarnation.text() / "data";
+    std::error_code absent;
+    if (!std::filesystem::is_directory(data, absent)) return std::nullopt;
+    try {
+      return open_beneath(open_directory(data).get(), std::filesystem::path("pg_wal") / name, O_RDONLY | O_CLOEXEC);
+    } catch (const Error&) {
+      return std::nullopt;
+    }
+  }
+
+  static Error changed_meanwhile(const std::string& name) {
+    return {ErrorCode::busy, fmt::format("the WAL file {} was removed meanwhile", name), "try again"};
+  }
+
+  Engine& engine_;
+  const RecoveryPlan& plan_;
+  const Body& target_;
+  archive::LocalArchive archive_;
+};
+
+// The snapshot's own WAL is its source's, and PostgreSQL would archive it as the new body's.
+void mark_as_archived(const Body& target, const OsUser& owner) {
+  const UniqueFd data = open_directory(target.data());
+  const UniqueFd status = open_beneath(data.get(), "pg_wal/archive_status", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  for (const std::string& name : wal_segment_names(data.get())) {
+    const UniqueFd mark(
+        ::openat(status.get(), (name + ".done").c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (!mark || ::fchown(mark.get(), owner.uid, owner.gid) != 0) {
+      throw system_error(errno, fmt::format("cannot mark {} as archived", name));
+    }
+  }
+}
+
+std::optional<postgres::RecoveryTarget> setting_of(const archive::Target& target) {
+  if (const auto* time = std::get_if<TimePoint>(&target)) return postgres::time_target(*time);
+  if (const auto* lsn = std::get_if<Lsn>(&target)) return postgres::lsn_target(*lsn);
+  if (const auto* transaction = std::get_if<archive::TransactionTarget>(&target)) {
+    return postgres::transaction_target(transaction->xid);
+  }
+  if (const auto* named = std::get_if<archive::NamedTarget>(&target)) return postgres::named_target(named->name);
+  return std::nullopt;
+}
+
+// Whether the end of WAL is the answer when nothing later than the target was met.
+bool may_be_the_end(const archive::Target& target) {
+  return std::holds_alternative<TimePoint>(target) || std::holds_alternative<Lsn>(target);
+}
+
+class Recovery {
+ public:
+  Recovery(Engine& engine, Operation& operation, const RecoveryPlan& plan, Body& target, const PortChoice& port)
+      : engine_(engine), operation_(operation), plan_(plan), target_(target), port_(port) {}
+
+  void replay() {
+    const postgres::TablespaceGuard guard(target_.data());
+    try {
+      start(setting_of(plan_.moment.target));
+    } catch (const Error& error) {
+      const auto failure = postgres::failure_of_recovery(error.message());
+      if (!failure) throw;
+      if (*failure != postgres::RecoveryFailure::target_not_reached) throw makes_tablespace();
+      if (!may_be_the_end(plan_.moment.target)) throw not_found();
+      start(std::nullopt);
+    }
+  }
+
+  // What became of it; throws when that isn't what was asked for.
+  postgres::RecoveryOutcome finish() {
+    const UniqueFd data = open_directory(target_.data());
+    postgres::refuse_external_tablespaces(data.get());
+    const postgres::RecoveryOutcome outcome =
+        postgres::read_recovery_outcome(*engine_.instances().admin(target_), data.get());
+    if (outcome.switched_at < plan_.replay.must_reach) {
+      throw Error(ErrorCode::postgres_failed,
+                  fmt::format("replay of {} ended at {}, before {}: a WAL segment is damaged", plan_.branch,
+                              format_lsn(outcome.switched_at), format_lsn(plan_.replay.must_reach)),
+                  "`pgtwig wal verify` finds it");
+    }
+    for (const std::string& gid : outcome.prepared_transactions) {
+      operation_.warn(fmt::format(
+          "the prepared transaction {} came along and holds its locks; end it with ROLLBACK PREPARED", gid));
+    }
+    archive_of(target_).clear_restore();
+    return outcome;
+  }
+
+ private:
+  void start(const std::optional<postgres::RecoveryTarget>& target) {
+    constexpr int most_attempts = 5;
+    for (int attempt = 1;; ++attempt) {
+      try {
+        return start_once(target);
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::busy || port_.wanted || attempt == most_attempts) throw;
+      }
+      port_.reservation.emplace(engine_.ports().reserve(std::nullopt));
+      target_.branch.port = port_.reservation->port();
+    }
+  }
+
+  void start_once(const std::optional<postgres::RecoveryTarget>& target) {
+    const archive::LocalArchive archive = archive_of(target_);
+    ReplayProgress progress(operation_, plan_.lineage, plan_.replay, archive);
+    engine_.instances().start(target_,
+                              {.timeout = replay_patience,
+                               .recovery = postgres::recovery_settings(
+                                   {.restore_command = archive::restore_command(engine_.helper(), archive.restore()),
+                                    .target = target,
+                                    .timeline = plan_.replay.timeline}),
+                               .watch = [&progress] { return progress.look(); }});
+  }
+
+  Error makes_tablespace() const {
+    return {
+        ErrorCode::not_allowed,
+        fmt::format("{} cannot be recovered to {}: a tablespace was made after the restore point {}, and replay would "
+                    "make it again, in the same place",
+                    plan_.branch, plan_.moment.text, plan_.start.name),
+        fmt::format("drop it and make a restore point: `pgtwig snapshot create {}`", plan_.branch)};
+  }
+
+  Error not_found() const {
+    return cannot_recover(
+        plan_.branch, plan_.moment.text,
+        fmt::format("nothing of that kind is in the WAL after {}", format_rfc3339(plan_.start.created_at)));
+  }
+
+  Engine& engine_;
+  Operation& operation_;
+  const RecoveryPlan& plan_;
+  Body& target_;
+  const PortChoice& port_;
+};
+
+void stage(Engine& engine, const RecoveryPlan& plan, const Body& target) {
+  const OsUser& user = engine.instance_user();
+  Stage(engine, plan, target).fill();
+  const UniqueFd data = open_directory(target.data());
+  drop_wal_before(data.get(), plan.start.redo, plan.lineage.segment_size);
+  mark_as_archived(target, user);
+  postgres::write_recovery_signal(data.get(), {user.uid, user.gid});
+}
+
+catalog::IncarnationRecord record_of(const RecoveryPlan& plan, const Body& target,
+                                     const postgres::RecoveryOutcome& outcome, std::string cause) {
+  const auto* time = std::get_if<TimePoint>(&plan.moment.target);
+  // Of a transaction and a name nobody knew where they were.
+  const bool was_searched = std::holds_alternative<archive::TransactionTarget>(plan.moment.target) ||
+                            std::holds_alternative<archive::NamedTarget>(plan.moment.target);
+  const std::size_t link = was_searched ? archive::link_at(plan.lineage, outcome.switched_at) : plan.replay.link;
+  return {.id = target.branch.incarnation,
+          .project = target.project.id,
+          .branch = target.branch.id,
+          .cause = std::move(cause),
+          .source = plan.lineage.links.at(link).incarnation,
+          .origin = plan.branch + "@" + plan.moment.text,
+          .source_time = time ? *time : outcome.last_commit.value_or(plan.start.created_at),
+          .own_from = outcome.switched_at,
+          .timeline = outcome.timeline,
+          .began_at = target.branch.origin.time,
+          .ended_at = std::nullopt,
+          .snapshot = plan.start.id};
+}
+
+}  // namespace
+
+RecoveryPlan plan_recovery(Engine& engine, const Body& branch, const Point& point) {
+  if (engine.helper().empty()) {
+    throw Error(ErrorCode::not_available, "this daemon has no program to fetch WAL with");
+  }
+  Moment moment = moment_of(engine, branch, point);
+  const std::optional<Lsn> end = bring_wal_to_disk(engine, branch);
+  LineageReader reader(engine, branch.project);
+  auto lineage = reader.lineage(moment.body);
+  if (!lineage) throw cannot_recover(branch.name(), moment.text, "nothing is known of its history");
+  if (moment.body == branch.branch.incarnation) {
+    archive::Link& last = lineage->links.back();
+    last.written_until = std::max(last.written_until, end ? end : end_of_stopped(branch));
+  }
+  auto replay = archive::plan_replay(*lineage, moment.target);
+  if (!replay) throw cannot_recover(branch.name(), moment.text, replay.error());
+  const auto start = engine.catalog().find_snapshot(replay->start.volume);
+  if (!start) throw Error(ErrorCode::busy, "the restore point was deleted meanwhile", "try again");
+  std::set<IncarnationId> flushed{branch.branch.incarnation};
+  for (const auto& planned : replay->segments) {
+    if (!planned.is_live || !flushed.insert(planned.incarnation).second) continue;
+    if (const auto body = living_body(engine, branch.project, planned.incarnation)) bring_wal_to_disk(engine, *body);
+  }
+  return {.branch = branch.name(),
+          .moment = std::move(moment),
+          .lineage = std::move(*lineage),
+          .replay = std::move(*replay),
+          .start = *start};
+}
+
+catalog::IncarnationRecord recover_body(Engine& engine, Operation& operation, const RecoveryPlan& plan, Body& target,
+                                        std::string cause, const PortChoice& port) {
+  const std::string password = target.branch.password;
+  fork_snapshot(engine, operation, plan.start, target);
+  operation.step("Stage WAL", [&] { stage(engine, plan, target); });
+  Recovery recovery(engine, operation, plan, target, port);
+  operation.step("Replay WAL", [&] { recovery.replay(); });
+  try {
+    const postgres::RecoveryOutcome outcome = recovery.finish();
+    if (!password.empty()) {
+      // It may have been another one at that moment.
+      postgres::set_password(*engine.instances().admin(target), postgres::owner_role, password);
+    }
+    target.branch.maybe_has_subscriptions = outcome.has_subscriptions;
+    target.branch.origin = {.branch = plan.branch,
+                            .snapshot = {},
+                            .lsn = format_lsn(outcome.switched_at),
+                            .time = outcome.last_commit.value_or(plan.start.created_at)};
+    return record_of(plan, target, outcome, std::move(cause));
+  } catch (...) {
+    engine.instances().stop(target, runtime::StopMode::immediate);
+    throw;
+  }
+}
+
+catalog::IncarnationRecord recover_and_stop(Engine& engine, Operation& operation, const RecoveryPlan& plan,
+                                            Body& target, std::string cause) {
+  const std::uint16_t own_port = target.branch.port;
+  std::optional<Ports::Reservation> port = engine.ports().reserve(std::nullopt);
+  target.branch.port = port->port();
+  catalog::IncarnationRecord incarnation =
+      recover_body(engine, operation, plan, target, std::move(cause), {.reservation = port, .wanted = std::nullopt});
+  engine.instances().stop(target);
+  target.branch.port = own_port;
+  return incarnation;
+}
+
+}  // namespace pgtwig::engine
