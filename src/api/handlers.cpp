@@ -77,4 +77,11 @@ std::string get_operation(const Call& call) {
   return to_json(engine::get_operation(call.engine, call.names[0]));
 }
 
+std::string cancel_operation(const Call& call) {
+  QueryFields(call.request.query).finish();
+  BodyFields(call.request.body).finish();
+  engine::cancel_operation(call.engine, call.names[0]);
+  return "{}";
+}
+
 }  // namespace pgtwig::api

@@ -26,6 +26,7 @@ std::string get_version(const Call& call);
 std::string get_status(const Call& call);
 std::string list_operations(const Call& call);
 std::string get_operation(const Call& call);
+std::string cancel_operation(const Call& call);
 
 std::string list_projects(const Call& call);
 std::string create_project(const Call& call);
@@ -39,6 +40,8 @@ std::string get_branch(const Call& call);
 std::string rename_branch(const Call& call);
 std::string delete_branch(const Call& call);
 std::string reset_branch(const Call& call);
+std::string restore_branch(const Call& call);
+std::string get_history(const Call& call);
 std::string start_branch(const Call& call);
 std::string restart_branch(const Call& call);
 std::string stop_branch(const Call& call);
@@ -54,6 +57,10 @@ std::string delete_snapshot(const Call& call);
 std::string clean_up_snapshots(const Call& call);
 std::string get_schedule(const Call& call);
 std::string set_schedule(const Call& call);
+
+std::string get_wal(const Call& call);
+std::string verify_wal(const Call& call);
+std::string clean_up_wal(const Call& call);
 
 std::string list_pools(const Call& call);
 std::string create_pool(const Call& call);

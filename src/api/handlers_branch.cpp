@@ -143,6 +143,20 @@ std::string reset_branch(const Call& call) {
   return to_json(engine::reset_branch(call.engine, reset, call.listener));
 }
 
+std::string restore_branch(const Call& call) {
+  QueryFields(call.request.query).finish();
+  BodyFields fields(call.request.body);
+  auto at = take_at(fields);
+  fields.finish();
+  if (!at) throw Error(ErrorCode::invalid_argument, "'at' is missing", "say to which moment: {\"at\": \"10m\"}");
+  return to_json(engine::restore_branch(call.engine, {.path = branch_of(call), .at = *std::move(at)}, call.listener));
+}
+
+std::string get_history(const Call& call) {
+  QueryFields(call.request.query).finish();
+  return to_json(engine::branch_history(call.engine, branch_of(call)));
+}
+
 std::string start_branch(const Call& call) {
   return to_json(engine::start_branch(call.engine, take_start(call), call.listener));
 }

@@ -21,6 +21,7 @@ constexpr Route table[] = {
     {"POST", "/v1/daemon/stop", stop, administrator, nullptr},
     {"GET", "/v1/operations", read, everyone, list_operations},
     {"GET", "/v1/operations/{id}", read, everyone, get_operation},
+    {"DELETE", "/v1/operations/{id}", read, everyone, cancel_operation},
 
     {"GET", "/v1/projects", read, everyone, list_projects},
     {"POST", "/v1/projects", change, everyone, create_project},
@@ -34,6 +35,8 @@ constexpr Route table[] = {
     {"PATCH", "/v1/projects/{project}/branches/{branch}", change, everyone, rename_branch},
     {"DELETE", "/v1/projects/{project}/branches/{branch}", change, everyone, delete_branch},
     {"POST", "/v1/projects/{project}/branches/{branch}/reset", change, everyone, reset_branch},
+    {"POST", "/v1/projects/{project}/branches/{branch}/restore", change, everyone, restore_branch},
+    {"GET", "/v1/projects/{project}/branches/{branch}/history", read, everyone, get_history},
     {"POST", "/v1/projects/{project}/branches/{branch}/start", change, everyone, start_branch},
     {"POST", "/v1/projects/{project}/branches/{branch}/restart", change, everyone, restart_branch},
     {"POST", "/v1/projects/{project}/branches/{branch}/stop", change, everyone, stop_branch},
@@ -49,6 +52,10 @@ constexpr Route table[] = {
     {"DELETE", "/v1/projects/{project}/branches/{branch}/snapshots/{snapshot}", change, everyone, delete_snapshot},
     {"GET", "/v1/projects/{project}/branches/{branch}/schedule", read, everyone, get_schedule},
     {"PUT", "/v1/projects/{project}/branches/{branch}/schedule", read, everyone, set_schedule},
+
+    {"GET", "/v1/projects/{project}/branches/{branch}/wal", read, everyone, get_wal},
+    {"POST", "/v1/wal/verify", read, everyone, verify_wal},
+    {"POST", "/v1/wal/cleanup", read, everyone, clean_up_wal},
 
     {"GET", "/v1/pools", read, everyone, list_pools},
     {"POST", "/v1/pools", change, administrator, create_pool},

@@ -78,14 +78,21 @@ TEST_F(ServerTest, AnswersEachKindOfErrorWithItsStatus) {
       {"POST", "/v1/projects/demo/branches", R"({"name":"x","consistency":"often"})", "400", "often"},
       {"POST", "/v1/projects/demo/branches", R"({"name":"x","ttl":"soon"})", "400", "soon"},
       {"POST", "/v1/pools/demo/grow", "{}", "400", "'size' is missing"},
+      {"POST", "/v1/projects/demo/branches/main/restore", "{}", "400", "'at' is missing"},
+      {"POST", "/v1/projects/demo/branches/main/restore", R"({"at":"2026-13-01T00:00:00Z"})", "400", "2026-13-01"},
       {"POST", "/v1/projects/demo/branches/main/snapshots", R"({"nmae":"x"})", "400", "did you mean name?"},
       {"GET", "/v1/snapshots?branch=main", "", "400", "names no project before the branch"},
       {"GET", "/v1/projects/nowhere/branches/main/snapshots", "", "404", "nowhere"},
       {"GET", "/v1/projects/nowhere/branches/main/snapshots/v1", "", "404", "nowhere"},
+      {"GET", "/v1/projects/nowhere/branches/main/history", "", "404", "nowhere"},
+      {"GET", "/v1/projects/nowhere/branches/main/wal", "", "404", "nowhere"},
       {"GET", "/v1/projects/nowhere/branches/main/schedule", "", "404", "nowhere"},
       {"PUT", "/v1/projects/demo/branches/main/schedule", R"({"every":"often"})", "400", "often"},
       {"POST", "/v1/snapshots/cleanup", "{}", "400", "'days' is missing"},
       {"POST", "/v1/snapshots/cleanup", R"({"days":-1})", "400", "'days'"},
+      {"POST", "/v1/wal/cleanup", "{}", "400", "'days' is missing"},
+      {"POST", "/v1/wal/verify", R"({"branch":"main"})", "400", "names no project before the branch"},
+      {"DELETE", "/v1/operations/0123456789ab", "", "404", "0123456789ab"},
   };
   for (const Case& bad : cases) {
     std::string answer = ask(bad.method, bad.target, bad.body);
@@ -98,6 +105,7 @@ TEST_F(ServerTest, AnswersForSnapshotsAndWalWhereNothingIs) {
   EXPECT_THAT(get(served_.socket(), "/v1/snapshots"), HasSubstr(R"({"snapshots":[]})"));
   EXPECT_THAT(ask("POST", "/v1/snapshots/cleanup", R"({"days":30,"dry_run":true})"),
               HasSubstr(R"({"deleted":[],"kept":[],"is_dry_run":true})"));
+  EXPECT_THAT(ask("POST", "/v1/wal/verify"), HasSubstr(R"({"segments":0,"problems":[],"windows":[]})"));
 }
 
 TEST_F(ServerTest, AnswersAChangeWithItsResult) {
