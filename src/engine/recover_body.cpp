@@ -172,7 +172,9 @@ class Recovery {
       if (!failure) throw;
       if (*failure != postgres::RecoveryFailure::target_not_reached) throw makes_tablespace();
       if (!may_be_the_end(plan_.moment.target)) throw not_found();
+      // Nothing later than the target was met: the end is the answer, provided that it is the end.
       start(std::nullopt);
+      came_to_end_ = true;
     }
   }
 
@@ -182,7 +184,7 @@ class Recovery {
     postgres::refuse_external_tablespaces(data.get());
     const postgres::RecoveryOutcome outcome =
         postgres::read_recovery_outcome(*engine_.instances().admin(target_), data.get());
-    if (outcome.switched_at < plan_.replay.must_reach) {
+    if (came_to_end_ && outcome.switched_at < plan_.replay.must_reach) {
       throw Error(ErrorCode::postgres_failed,
                   fmt::format("replay of {} ended at {}, before {}: a WAL segment is damaged", plan_.branch,
                               format_lsn(outcome.switched_at), format_lsn(plan_.replay.must_reach)),
@@ -242,6 +244,7 @@ class Recovery {
   const RecoveryPlan& plan_;
   Body& target_;
   const PortChoice& port_;
+  bool came_to_end_ = false;
 };
 
 void stage(Engine& engine, const RecoveryPlan& plan, const Body& target) {
