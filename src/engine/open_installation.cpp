@@ -56,6 +56,16 @@ void restore_instance(Engine& engine, const catalog::ProjectRecord& project, con
   log::info("{} was started again", body.name());
 }
 
+// A daemon can end between the commit of a snapshot and its manifest.
+void bring_snapshot_up_to_date(Engine& engine, const catalog::ProjectRecord& project,
+                               const catalog::SnapshotRecord& snapshot) {
+  const auto lock = engine.locks().acquire({snapshot_lock(snapshot, LockMode::shared)}, lock_timeout);
+  const auto branch = engine.catalog().find_branch(snapshot.branch);
+  if (!branch || !engine.catalog().find_snapshot(snapshot.id)) return;
+  Body body = snapshot_body(engine, project, *branch, snapshot);
+  bring_manifest_up_to_date(engine, body);
+}
+
 }  // namespace
 
 bool restore_instances(Engine& engine, const std::function<bool()>& is_stopping) {
@@ -70,6 +80,15 @@ bool restore_instances(Engine& engine, const std::function<bool()>& is_stopping)
         log::error("{}/{}: {}", project.name.text(), branch.name.text(), error.message());
       } catch (...) {
         log::error("{}/{}: {}", project.name.text(), branch.name.text(), describe_current_exception());
+      }
+    }
+    for (const auto& snapshot : engine.catalog().snapshots(project.id)) {
+      if (is_stopping()) return true;
+      try {
+        bring_snapshot_up_to_date(engine, project, snapshot);
+      } catch (...) {
+        all_had_their_turn = false;
+        log::warn("snapshot {} of {}: {}", snapshot.name, project.name.text(), describe_current_exception());
       }
     }
   }

@@ -13,6 +13,7 @@
 #include "engine/known_pools.h"
 #include "engine/pools.h"
 #include "engine/ports.h"
+#include "engine/rebuild_history.h"
 #include "engine/use_cases.h"
 #include "storage/pool_image.h"
 
@@ -101,6 +102,7 @@ class Collection {
       for (const storage::VolumeEntry& entry : volumes) {
         if (entry.id) add_volume(pool, *driver, *entry.id);
       }
+      history_.add_archives(pool.directory);
     } catch (...) {
       note("pool {} in {} was left out: {}", pool.marker.name.text(), pool.directory.string(),
            describe_current_exception());
@@ -123,6 +125,8 @@ class Collection {
     for (const auto& project : projects) insert_project(*transaction, project, by_project[project.id]);
     report_.pools = static_cast<int>(pools_.size());
     transaction->commit();
+    history_.note_the_rest();
+    for (const std::string& text : history_.notes()) report_.notes.push_back(text);
   }
 
  private:
@@ -147,6 +151,8 @@ class Collection {
       } else if (doomed_.contains(volume)) {
         note("volume {} of {}/{} had been replaced or deleted and was left alone", volume.text(),
              manifest->project.name.text(), manifest->branch.name.text());
+      } else if (manifest->snapshot) {
+        history_.add_snapshot(*manifest->snapshot);
       } else {
         add_body(*manifest);
       }
@@ -246,6 +252,7 @@ class Collection {
     }
     used_ports_.insert(branch.port);
     transaction.insert(branch);
+    history_.insert(transaction, branch);
     ++report_.branches;
     return true;
   }
@@ -257,6 +264,7 @@ class Collection {
   std::set<PoolId> pool_ids_;
   std::vector<catalog::PoolRecord> pools_;
   std::map<BranchId, catalog::Manifest> manifests_;
+  RebuiltHistory history_;
   std::set<std::string> project_names_;
   std::set<std::uint16_t> used_ports_;
 };

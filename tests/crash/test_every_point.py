@@ -26,6 +26,11 @@ def ensure_branch(pgtwig: Installation, name: str, *options: str) -> None:
     pgtwig.pgtwig("branch", "create", name, "--if-not-exists", *options)
 
 
+def ensure_snapshot(pgtwig: Installation, name: str) -> None:
+    if pgtwig.pgtwig("snapshot", "get", name, expect=None).status != 0:
+        pgtwig.pgtwig("snapshot", "create", name)
+
+
 def mark(pgtwig: Installation, name: str) -> None:
     """A row of the branch's own, once."""
     pgtwig.sql(name, f"INSERT INTO marks SELECT '{name}' WHERE NOT EXISTS (SELECT FROM marks WHERE mark = '{name}')")
@@ -49,6 +54,8 @@ class EveryPoint(SystemTest):
             if branch["state"] == "running":
                 marks = self.sql(name, "SELECT string_agg(mark, ',' ORDER BY mark) FROM marks") if name.startswith("demo/") else ""
             world[name] = (branch["parent"], branch["state"], branch["port"], branch["durability"], marks)
+        for snapshot in self.pgtwig.json("snapshot", "list", "--all")["snapshots"]:
+            world[snapshot["name"]] = (snapshot["message"], snapshot["kind"], sorted(snapshot["branches"]))
         return world
 
     def pids(self, names: tuple[str, ...]) -> dict[str, int]:
@@ -160,6 +167,40 @@ class EveryPoint(SystemTest):
 
         return Operation(["branch", "delete", "demo/a", "--cascade"], prepare, ("demo/main", "demo/sibling"))
 
+    def snapshot(self) -> Operation:
+        return Operation(["snapshot", "create", "demo/main", "v1", "-m", "the first"],
+                         lambda pgtwig: pgtwig.pgtwig("snapshot", "delete", "demo/main@v1", "--if-exists"))
+
+    def snapshot_delete(self) -> Operation:
+        return Operation(["snapshot", "delete", "demo/main@v1"], lambda pgtwig: ensure_snapshot(pgtwig, "demo/main@v1"))
+
+    def create_from_snapshot(self) -> Operation:
+        port = str(self.pgtwig.ports.first + 53)
+
+        def prepare(pgtwig: Installation) -> None:
+            ensure_snapshot(pgtwig, "demo/main@v1")
+            pgtwig.pgtwig("branch", "delete", "demo/new", "--if-exists")
+
+        return Operation(["branch", "create", "demo/new", "--from", "demo/main@v1", "--port", port], prepare)
+
+    def reset_to_snapshot(self) -> Operation:
+        def prepare(pgtwig: Installation) -> None:
+            ensure_snapshot(pgtwig, "demo/main@v1")
+            ensure_branch(pgtwig, "demo/dev")
+            mark(pgtwig, "demo/dev")
+
+        return Operation(["branch", "reset", "demo/dev", "--from", "demo/main@v1"], prepare)
+
+    def delete_with_snapshots(self) -> Operation:
+        port = str(self.pgtwig.ports.first + 54)
+
+        def prepare(pgtwig: Installation) -> None:
+            ensure_branch(pgtwig, "demo/old", "--port", port)
+            ensure_snapshot(pgtwig, "demo/old@v1")
+            ensure_snapshot(pgtwig, "demo/old@v2")
+
+        return Operation(["branch", "delete", "demo/old", "--cascade"], prepare)
+
     def rename(self) -> Operation:
         def prepare(pgtwig: Installation) -> None:
             if "demo/renamed" in pgtwig.branches():
@@ -217,6 +258,27 @@ class EveryPoint(SystemTest):
 
     def test_cascade_is_done_or_undone_when_killed(self) -> None:
         self.try_everywhere(self.cascade(), "kill")
+
+    def test_snapshot_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.snapshot(), "kill")
+
+    def test_snapshot_is_done_or_undone_when_a_step_fails(self) -> None:
+        self.try_everywhere(self.snapshot(), "fail")
+
+    def test_snapshot_delete_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.snapshot_delete(), "kill")
+
+    def test_create_from_a_snapshot_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.create_from_snapshot(), "kill")
+
+    def test_create_from_a_snapshot_is_done_or_undone_when_a_step_fails(self) -> None:
+        self.try_everywhere(self.create_from_snapshot(), "fail")
+
+    def test_reset_to_a_snapshot_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.reset_to_snapshot(), "kill")
+
+    def test_delete_with_snapshots_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.delete_with_snapshots(), "kill")
 
     def test_rename_is_done_or_undone_when_killed(self) -> None:
         self.try_everywhere(self.rename(), "kill")

@@ -16,5 +16,8 @@ class EveryPointOfTheWalk(test_every_point.EveryPoint):
     def test_create_on_xfs_is_done_or_undone_when_a_step_fails(self) -> None:
         self.try_everywhere(self.create(), "fail")
 
+    def test_snapshot_on_xfs_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.snapshot(), "kill")
+
     def test_reset_on_xfs_is_done_or_undone_when_killed(self) -> None:
         self.try_everywhere(self.reset(), "kill")

@@ -98,10 +98,12 @@ class Installation:
     def write_config(self, more: str = "") -> None:
         ports = f"[ports]\nfirst = {self.ports.first}\nlast = {self.ports.last}\n"
         pool = "" if "[pool]" in more else '[pool]\nimage_size = "4GiB"\n'
+        # What happens by itself happens only in the tests of it.
+        snapshots = "" if "[snapshots]" in more else '[snapshots]\nevery = "off"\n'
         # Keys that stand in no table come first in a TOML file.
         top = [line for line in more.splitlines() if line.startswith(("log_level", "runtime"))]
         rest = [line for line in more.splitlines() if line not in top]
-        self.config_file.write_text("\n".join(top) + "\n" + ports + pool + "\n".join(rest) + "\n")
+        self.config_file.write_text("\n".join(top) + "\n" + ports + pool + snapshots + "\n".join(rest) + "\n")
 
     # Running things ---------------------------------------------------------------------------------------------------
 
@@ -232,8 +234,12 @@ class Installation:
         if half_made:
             faults.append(f"half-made branches are listed: {half_made}")
         volumes = self.volumes()
-        if len(volumes) != len(branches):
-            faults.append(f"{len(volumes)} volumes for {len(branches)} branches: {sorted(volumes)}")
+        owned = self.catalog_column("SELECT incarnation FROM branches UNION SELECT id FROM snapshots")
+        if volumes != owned:
+            faults.append(f"volumes of no branch or snapshot: {sorted(volumes - owned)}; without a volume: {sorted(owned - volumes)}")
+        strays = self.archives() - self.catalog_column("SELECT id FROM incarnations")
+        if strays:
+            faults.append(f"WAL archives of no branch: {sorted(strays)}")
         running = {branch["pid"] for branch in branches.values() if branch["state"] == "running"}
         servers = {one.pid for one in self.postmasters()}
         if running != servers:
@@ -250,18 +256,22 @@ class Installation:
                               if operation["state"] == "running"]
         if running_operations:
             faults.append(f"operations said to be running: {running_operations}")
-        sweep_list = self.sweep_list()
+        sweep_list = self.catalog_column("SELECT volume FROM sweep_list")
         if sweep_list:
-            faults.append(f"still to be swept: {sweep_list}")
+            faults.append(f"still to be swept: {sorted(sweep_list)}")
         return faults
 
-    def sweep_list(self) -> list:
+    def catalog_column(self, query: str) -> set[str]:
+        """The first column of what the catalog's file answers."""
         catalog = self.root / "catalog.db"
         if not catalog.exists():
-            return []
+            return set()
         with sqlite3.connect(f"file:{catalog}?mode=ro", uri=True) as connection:
-            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            return [row for table in tables if "sweep" in table for row in connection.execute(f"SELECT * FROM {table}")]
+            return {row[0] for row in connection.execute(query)}
+
+    def archives(self) -> set[str]:
+        return {entry.name for pool in self.pool_directories() if (pool / ".pgtwig-wal").is_dir()
+                for entry in (pool / ".pgtwig-wal").iterdir()}
 
     def assert_nothing_leaked(self, patience: float = 30) -> None:
         """What was replaced or deleted goes in the background, so this waits, with a bound."""

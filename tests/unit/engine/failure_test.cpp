@@ -118,6 +118,7 @@ TEST_F(EngineTest, AVolumeThatAnOlderCatalogHasAsStagedIsLeftAlone) {
   // The catalog as it was in the middle of the creation.
   auto transaction = engine_->catalog().begin();
   transaction->remove_branch(dev->id);
+  transaction->remove_incarnation(dev->incarnation);
   transaction->insert(catalog::SweepRecord{.volume = dev->incarnation,
                                            .pool = project->pool,
                                            .pg_major = project->pg_major,

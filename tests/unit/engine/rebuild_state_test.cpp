@@ -61,6 +61,7 @@ TEST_F(RebuildStateTest, OfTwoBodiesOfOneNameTheNewerBranchIsTakenUp) {
   ASSERT_EQ(record.incarnation, old);
   auto transaction = engine_->catalog().begin();
   transaction->remove_branch(record.id);
+  transaction->remove_incarnation(old);
   transaction->commit();
   transaction.reset();
   const IncarnationId fresh = make_stopped_branch("dev");
