@@ -97,8 +97,8 @@ TEST_F(RealSegments, SurviveAHelperThatIsKilledAtAnyStep) {
     ASSERT_TRUE(pgtwig::testing::wait_until([&] {
       return point == "wal_push.copied" ? !temporaries().empty() : is_archived(last);
     })) << point;
-    cluster_.stop();
     EXPECT_FALSE(is_done(last)) << point;
+    cluster_.stop();
     cluster_.start(archiving());
     ASSERT_TRUE(wait_for(last)) << point << read_file(cluster_.log());
     EXPECT_THAT(temporaries(), IsEmpty()) << point;
