@@ -1,6 +1,6 @@
 // The programs that PostgreSQL itself runs, as its own user: `pgtwig wal push` is the archive_command, `pgtwig wal
-// fetch` the restore_command of a recovery. main/ calls them before anything else, so that they start in a millisecond
-// or two; they need no daemon.
+// fetch` the restore_command of a recovery. main/ calls them before anything else, since a busy server runs them many
+// times in a second; they need no daemon.
 #pragma once
 
 #include <filesystem>
