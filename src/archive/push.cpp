@@ -163,10 +163,13 @@ void archive(int source, int directory, const std::string& name, const std::opti
   fault::point("wal_push.renamed");
 }
 
-// The archive's segments but `name`, those that go first at the front.
+// The archive's segments, and the labels of old backups, but `name`: those that go first at the front. Never a history:
+// all that comes after a timeline's beginning needs it.
 std::vector<ArchivedFile> oldest_segments(int directory, const std::string& name) {
   std::vector<ArchivedFile> segments = list_wal_files(directory);
-  std::erase_if(segments, [&](const ArchivedFile& file) { return !is_segment(file.name) || file.name == name; });
+  std::erase_if(segments, [&](const ArchivedFile& file) {
+    return wal_file_kind(file.name) == WalFileKind::history || file.name == name;
+  });
   std::ranges::stable_sort(segments, {}, &ArchivedFile::completed_at);
   return segments;
 }

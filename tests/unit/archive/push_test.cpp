@@ -155,6 +155,7 @@ TEST_F(Archive, LosesItsOldestSegmentsAtTheLimitAndNeverAHistory) {
   const auto history = pool_ / "history";
   write_file(history, "1\t0/5000000\tno recovery target specified\n");
   push(history, "00000002.history", {.segments = archive_.segments()});
+  push(history, name_of(1) + ".00000028.backup", {.segments = archive_.segments()});
   for (std::uint64_t number = 1; number <= 5; ++number) push_number(number, 3_MiB + 1_KiB);
   EXPECT_THAT(names(), ElementsAre(name_of(3), name_of(4), name_of(5), "00000002.history"));
   // Less than one segment: the newest is kept all the same.
