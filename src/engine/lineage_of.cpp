@@ -208,6 +208,25 @@ Moment moment_of(Engine& engine, const Body& branch, const Point& point) {
   throw Error(ErrorCode::internal, "there is nothing to be replayed for this point");
 }
 
+std::vector<archive::Window> branch_windows(Engine& engine, LineageReader& reader, const BranchId& branch) {
+  std::vector<archive::Window> windows;
+  bool is_first = true;
+  for (const auto& body : engine.catalog().incarnations(branch)) {
+    const auto lineage = reader.lineage(body.id);
+    for (archive::Window window : lineage ? archive::windows(*lineage) : std::vector<archive::Window>()) {
+      // What was before it was the branch's belongs to the body before, see moment_at().
+      if (!is_first) window.from = std::max(window.from, body.began_at);
+      if (body.ended_at) {
+        window.to = std::min(window.to, *body.ended_at);
+        window.is_open = false;
+      }
+      if (window.from <= window.to) windows.push_back(window);
+    }
+    is_first = false;
+  }
+  return windows;
+}
+
 std::vector<WindowView> window_views(const std::vector<archive::Window>& windows) {
   std::vector<WindowView> views;
   for (const archive::Window& window : windows) {
@@ -224,7 +243,7 @@ void add_history(Engine& engine, const Body& body, BranchView& view) {
   LineageReader reader(engine, body.project);
   const auto lineage = reader.lineage(body.branch.incarnation);
   if (!lineage) return;
-  view.windows = window_views(archive::windows(*lineage));
+  view.windows = window_views(branch_windows(engine, reader, body.branch.id));
   for (auto link = lineage->links.rbegin(); link != lineage->links.rend(); ++link) {
     const auto record = engine.catalog().find_incarnation(link->incarnation);
     if (!record) continue;

@@ -64,6 +64,10 @@ struct Moment {
 // the future, or before anything that is known of it.
 Moment moment_of(Engine& engine, const Body& branch, const Point& point);
 
+// The times that a branch can be recovered to, oldest first: of each of its bodies while it was the branch's, of the
+// first one also what was before it. The LSNs are of the body in question.
+std::vector<archive::Window> branch_windows(Engine& engine, LineageReader& reader, const BranchId& branch);
+
 // Fills windows and lineage.
 void add_history(Engine& engine, const Body& body, BranchView& view);
 std::vector<WindowView> window_views(const std::vector<archive::Window>& windows);

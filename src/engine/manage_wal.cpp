@@ -48,7 +48,6 @@ void add_present(LineageReader& reader, const Body& body, WalView& view) {
   const auto lineage = reader.lineage(body.branch.incarnation);
   if (!lineage) return;
   const BodyWal& wal = reader.wal(body.branch.incarnation);
-  view.windows = window_views(archive::windows(*lineage));
   add_gaps(*lineage, wal, view);
   std::vector<std::string> names;
   for (const auto& segment : wal.link.segments) {
@@ -147,6 +146,7 @@ WalView wal_info(Engine& engine, const BranchPath& path) {
     }
   }
   add_present(reader, body, view);
+  view.windows = window_views(branch_windows(engine, reader, body.branch.id));
   return view;
 }
 
@@ -159,8 +159,7 @@ WalVerifyView verify_wal(Engine& engine, const std::optional<BranchPath>& path) 
       verification.check_body(project.name.text() + "/" + branch.name.text(), record);
     }
     if (!path) continue;
-    if (const auto lineage = reader.lineage(branch.incarnation))
-      view.windows = window_views(archive::windows(*lineage));
+    view.windows = window_views(branch_windows(engine, reader, branch.id));
   }
   return view;
 }
