@@ -8,6 +8,7 @@ CTEST_FLAGS ?=
 
 build_dir = build/$(PRESET)
 packages = @scripts/install-packages
+package_groups = build
 sources = git ls-files '*.cpp' '*.h'
 ctest = ctest --test-dir $(build_dir) --output-on-failure
 
@@ -16,27 +17,31 @@ ctest = ctest --test-dir $(build_dir) --output-on-failure
 
 help: ## what there is
 	@echo "pgtwig: branch your PostgreSQL like git, on your own machine"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: configure ## build/release/pgtwig
 	@cmake --build $(build_dir) -j $(JOBS) --target pgtwig
 	@echo "Built $(build_dir)/pgtwig"
 
+# All that a target needs is installed before it is built, so that whoever is asked for it is asked once, and at the beginning.
+demo: package_groups = build run
+test bench: package_groups = build test
+
 configure:
-	$(packages) build
+	$(packages) $(package_groups)
 	@mkdir -p build && cmake --preset $(PRESET) >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 
 demo: build ## two branches of real data, a migration, a reset; with times
-	$(packages) run test
+	$(packages) run
 	@PGTWIG_BINARY=$(build_dir)/pgtwig scripts/demo
 
 test: configure ## every test; TESTS=regex for some of them
-	$(packages) run test
+	$(packages) test
 	@cmake --build $(build_dir) -j $(JOBS)
 	@$(ctest) -j $(JOBS) $(if $(TESTS),-R '$(TESTS)') $(CTEST_FLAGS)
 
 bench: configure ## the rows of the performance table, each against its floor
-	$(packages) run test
+	$(packages) test
 	@cmake --build $(build_dir) -j $(JOBS) --target pgtwig floor_create first_row
 	@PGTWIG_BINARY=$(build_dir)/pgtwig bench/run
 

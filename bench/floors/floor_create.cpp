@@ -97,8 +97,8 @@ void snapshot(const std::string& source, const std::string& target) {
 }
 
 void copy_by_reflink(PGconn* parent) {
-  const std::string& source = option("source");
-  const std::string& target = option("target");
+  const std::string source = option("source");
+  const std::string target = option("target");
   if (parent) run_query(parent, "SELECT pg_backup_start('floor', true)");
   run_program({"cp", "-a", "--reflink=always", source, target});
   if (!parent) return;

@@ -7,6 +7,7 @@
 // only its own count, and they hold all from their first byte on.
 #pragma once
 
+#include <cstdint>
 #include <expected>
 #include <optional>
 #include <string>

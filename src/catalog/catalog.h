@@ -6,6 +6,7 @@
 // or knows as staged only.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>

@@ -1,6 +1,7 @@
 // Branch bodies: found by name, forked from one another, sealed with their manifest.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>

@@ -2,6 +2,7 @@
 // the archives, and the WAL that still lies where it was written. And what a point that a person wrote means in it.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>

@@ -2,6 +2,7 @@
 // create_branch, reset_branch and restore_branch.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 

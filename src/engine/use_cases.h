@@ -5,6 +5,7 @@
 // locks by name, are recorded as an operation, and either happen wholly or not at all.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <set>
 #include <string>

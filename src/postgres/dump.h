@@ -1,6 +1,7 @@
 // Loading a dump into a fresh cluster.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 

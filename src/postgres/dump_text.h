@@ -1,6 +1,7 @@
 // What can be known of a plain dump by reading it. Used by dump.cpp.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <set>
 #include <string>

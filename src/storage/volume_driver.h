@@ -3,6 +3,7 @@
 // name.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from harness.installation import Installation, Result, Unsupported
+from harness.installation import Installation, Result, Unsupported, postgres_programs
 
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 PATIENCE = 30  # seconds for a `~` step
@@ -98,7 +98,8 @@ def _parse_line(path: pathlib.Path, number: int, line: str, steps: list[Step]) -
 class Runner:
     def __init__(self, installation: Installation) -> None:
         self.installation = installation
-        self.variables = {"root": str(installation.root), "first_port": str(installation.ports.first)}
+        self.variables = {"root": str(installation.root), "first_port": str(installation.ports.first),
+                          "own_version": postgres_programs().parent.name}
 
     def run(self, step: Step) -> None:
         if step.kind != "~":
@@ -220,9 +221,9 @@ def run_file(path: pathlib.Path, fs: str, keep: bool) -> int:
     signal.alarm(int(scenario.header("timeout", "240")))
     failed = False
     step = None
-    runner = Runner(installation)
     begun = time.monotonic()
     try:
+        runner = Runner(installation)
         for step in scenario.steps:
             runner.run(step)
         step = None

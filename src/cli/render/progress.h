@@ -1,6 +1,7 @@
 // The steps of an operation as they happen: live on a terminal, a line for each one elsewhere. On standard error.
 #pragma once
 
+#include <cstdint>
 #include <mutex>
 #include <string>
 #include <vector>

@@ -45,7 +45,7 @@ TEST_F(CleanFork, OfAPlainClusterFindsNothingAndStarts) {
   const ForkFindings findings = clean();
   EXPECT_THAT(findings.held_back, IsEmpty());
   EXPECT_FALSE(findings.maybe_has_subscriptions);
-  fork.configuration.overrides = isolation_overrides(15, true, {});
+  fork.configuration.overrides = isolation_overrides(fork.installation().major, true, {});
   EXPECT_EQ(fork.start().value("SHOW max_logical_replication_workers"), "0");
 }
 
@@ -89,7 +89,7 @@ TEST_F(CleanFork, HoldsBackWhatTheSourcesConfigurationWouldDoToTheWorld) {
   fork_stopped();
   EXPECT_THAT(clean().held_back, UnorderedElementsAre("archive_command", "restore_command", "primary_conninfo",
                                                       "synchronous_standby_names"));
-  fork.configuration.overrides = isolation_overrides(15, false, {"restore_command"});
+  fork.configuration.overrides = isolation_overrides(fork.installation().major, false, {"restore_command"});
   Connection connection = fork.start();
   EXPECT_EQ(connection.value("SHOW archive_mode"), "off");
   EXPECT_EQ(connection.value("SHOW archive_command"), "(disabled)");
@@ -175,7 +175,7 @@ TEST_F(CleanFork, FindsSubscriptionsAndTakesThemOffTheirPublisher) {
   }
   fork_stopped();
   EXPECT_TRUE(clean().maybe_has_subscriptions);
-  fork.configuration.overrides = isolation_overrides(15, true, {});
+  fork.configuration.overrides = isolation_overrides(fork.installation().major, true, {});
   Connection connection = fork.start();
   const auto names = disable_subscriptions([this](const std::string& database) { return fork.connect(database); });
   EXPECT_THAT(names, UnorderedElementsAre("first sub", "second"));

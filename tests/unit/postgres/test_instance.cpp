@@ -97,7 +97,7 @@ Connection TestInstance::connect(const std::string& database) const {
 CommandResult TestInstance::run_psql(const std::string& sql, const std::string& host, const std::string& user,
                                      const std::string& password, const std::string& database) const {
   Command psql;
-  psql.argv = {"/usr/lib/postgresql/15/bin/psql",  "-X", "-w", "-A", "-t",     "-h", host, "-p",
+  psql.argv = {installation_.program("psql"),      "-X", "-w", "-A", "-t",     "-h", host, "-p",
                std::to_string(configuration.port), "-U", user, "-d", database, "-c", sql};
   psql.environment = {{"PGPASSWORD", password}};
   return run_command(psql);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -25,7 +26,7 @@ class TestInstance {
  public:
   // `directory` exists and outlives this. The data directory is `directory`/data.
   explicit TestInstance(const std::filesystem::path& directory,
-                        const Installation& installation = require_installation(find_installations({}), 15));
+                        const Installation& installation = require_installation(find_installations({}), std::nullopt));
   TestInstance(const TestInstance&) = delete;
   TestInstance& operator=(const TestInstance&) = delete;
   ~TestInstance();
