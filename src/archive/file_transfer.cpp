@@ -23,7 +23,7 @@ namespace {
 constexpr std::size_t copy_chunk = std::size_t{1} << 20;
 
 struct stat status_of(int fd) {
-  struct stat status {};
+  struct stat status{};
   if (fstat(fd, &status) != 0) throw system_error(errno, "cannot look at a WAL file");
   return status;
 }
@@ -112,7 +112,7 @@ std::vector<std::string> entry_names(int directory) {
 std::vector<ArchivedFile> list_wal_files(int directory) {
   std::vector<ArchivedFile> files;
   for (const std::string& name : entry_names(directory)) {
-    struct stat status {};
+    struct stat status{};
     if (!wal_file_kind(name)) continue;
     // Gone meanwhile, or put there by somebody: no file of the archive.
     if (fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode)) continue;

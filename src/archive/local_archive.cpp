@@ -55,7 +55,7 @@ void LocalArchive::make(const OsUser& owner) const {
 }
 
 bool LocalArchive::exists() const {
-  struct stat status {};
+  struct stat status{};
   return lstat(segments().c_str(), &status) == 0 && S_ISDIR(status.st_mode);
 }
 

@@ -77,7 +77,7 @@ std::expected<void, std::string> check_source_segment(int source, const std::str
 }
 
 void check_source(int source, const std::string& name, int directory) {
-  struct stat status {};
+  struct stat status{};
   if (fstat(source, &status) != 0) throw system_error(errno, fmt::format("cannot look at {}", name));
   if (!S_ISREG(status.st_mode)) throw Error(ErrorCode::not_allowed, fmt::format("{} is no regular file", name));
   if (!is_segment(name)) return;

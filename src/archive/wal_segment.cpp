@@ -90,7 +90,7 @@ std::size_t read_at(int fd, char* buffer, std::size_t size, std::uint64_t offset
 }
 
 std::uint64_t file_size(int fd) {
-  struct stat status {};
+  struct stat status{};
   if (fstat(fd, &status) != 0) throw system_error(errno, "cannot look at a WAL file");
   return static_cast<std::uint64_t>(status.st_size);
 }

@@ -537,7 +537,7 @@ void set_config_value(const std::filesystem::path& file, const std::string& key,
     } catch (const Error&) {
       continue;  // this edit broke the file; the next may not
     }
-    struct stat status {};
+    struct stat status{};
     const mode_t mode = stat(target.c_str(), &status) == 0 ? status.st_mode & 07777 : 0644;
     make_directories(target.parent_path());
     write_file_durably(target, edited, mode);

@@ -10,20 +10,11 @@ namespace pgtwig {
 namespace {
 
 constexpr ErrorCode all_codes[] = {
-    ErrorCode::invalid_argument,
-    ErrorCode::not_found,
-    ErrorCode::already_exists,
-    ErrorCode::conflict,
-    ErrorCode::busy,
-    ErrorCode::timed_out,
-    ErrorCode::cancelled,
-    ErrorCode::not_allowed,
-    ErrorCode::not_available,
-    ErrorCode::no_space,
-    ErrorCode::storage_failed,
-    ErrorCode::postgres_failed,
-    ErrorCode::daemon_unavailable,
-    ErrorCode::internal,
+    ErrorCode::invalid_argument,   ErrorCode::not_found,      ErrorCode::already_exists,
+    ErrorCode::conflict,           ErrorCode::busy,           ErrorCode::timed_out,
+    ErrorCode::cancelled,          ErrorCode::not_allowed,    ErrorCode::not_available,
+    ErrorCode::no_space,           ErrorCode::storage_failed, ErrorCode::postgres_failed,
+    ErrorCode::daemon_unavailable, ErrorCode::internal,
 };
 
 // A switch rather than an array, so that the compiler asks for the row of a new code.

@@ -24,7 +24,7 @@ sigset_t only_interrupt() {
 }
 
 bool is_ignored() {
-  struct sigaction action {};
+  struct sigaction action{};
   return ::sigaction(SIGINT, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 

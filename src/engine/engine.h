@@ -38,8 +38,8 @@ struct EngineParts {
   std::unique_ptr<catalog::Catalog> catalog;
   std::unique_ptr<runtime::InstanceRuntime> runtime;
   std::unique_ptr<Clock> clock;
-  OsUser daemon_user;            // who this process is
-  OsUser instance_user;          // who PostgreSQL runs as; the daemon's own user unless that is root
+  OsUser daemon_user;                 // who this process is
+  OsUser instance_user;               // who PostgreSQL runs as; the daemon's own user unless that is root
   std::filesystem::path helper = {};  // what archives WAL: see Paths::helper(); empty: nothing is archived
   std::function<std::unique_ptr<storage::VolumeDriver>(std::string_view driver, const std::filesystem::path&)>
       open_driver;

@@ -88,8 +88,8 @@ struct ResetBranch {
 };
 BranchView reset_branch(Engine&, const ResetBranch&, Listener&);
 
-// In place: the branch gets a body that holds its own past at `at`, and keeps its name, port, password and settings. What
-// was there before becomes a snapshot, so that it can be undone.
+// In place: the branch gets a body that holds its own past at `at`, and keeps its name, port, password and settings.
+// What was there before becomes a snapshot, so that it can be undone.
 struct RestoreBranch {
   BranchPath path;
   Point at;

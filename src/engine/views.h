@@ -42,8 +42,8 @@ struct WindowView {
 
 // One body in the history of a branch's data, newest first.
 struct LineageView {
-  std::string branch;                // whose body it is or was: "demo/main"
-  std::string cause;                 // create, reset, restore
+  std::string branch;                 // whose body it is or was: "demo/main"
+  std::string cause;                  // create, reset, restore
   std::optional<std::string> origin;  // "demo/main@2026-..."
   TimePoint began_at;
 };
@@ -219,7 +219,8 @@ struct StatusView {
 
 // One line of the event stream.
 struct Event {
-  std::string type;  // "operation.begun", "step.begun", "step.progress", "step.done", "notice", "operation.done", "operation.failed"
+  std::string type;       // "operation.begun", "step.begun", "step.progress", "step.done", "notice", "operation.done",
+                          // "operation.failed"
   std::string operation;  // id
   std::string kind;
   std::string target;

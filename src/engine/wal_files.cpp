@@ -41,7 +41,7 @@ TimePoint modification_time(const struct stat& status) {
 std::optional<LiveSegment> look_at(int wal, const std::string& name, const archive::Segment& segment,
                                    Bytes segment_size) {
   const UniqueFd file(::openat(wal, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  struct stat status {};
+  struct stat status{};
   if (!file || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
   const auto last_page = archive::find_last_page(file.get(), segment, segment_size);
   const auto facts = archive::read_segment_facts(file.get());
@@ -68,7 +68,7 @@ std::vector<LiveSegment> live_segments(int data_directory, archive::Timeline tim
   for (std::size_t at = 0; at + 1 < segments.size(); ++at) {
     LiveSegment& live = segments[at];
     if (live.completed_at || segments[at + 1].segment.number != live.segment.number + 1) continue;
-    struct stat status {};
+    struct stat status{};
     if (::fstatat(wal.get(), live.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
     live.completed_at = modification_time(status);
     live.until = archive::end_lsn(live.segment, segment_size);

@@ -53,7 +53,7 @@ std::optional<DaemonLock> wait_for_lock(const Paths& paths) {
 
 void refuse_foreign_directories(const Paths& paths) {
   for (const std::filesystem::path& path : {paths.state, paths.run}) {
-    struct stat status {};
+    struct stat status{};
     if (::stat(path.c_str(), &status) != 0) throw system_error(errno, fmt::format("cannot look at {}", path.string()));
     bool is_shared = (status.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (status.st_mode & S_ISVTX) == 0;
     if (status.st_uid == ::geteuid() && !is_shared) continue;
@@ -113,8 +113,8 @@ void prepare_process() {
 std::filesystem::path install_helper(const Paths& paths) {
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe");
   const std::filesystem::path helper = paths.helper();
-  struct stat own {};
-  struct stat copy {};
+  struct stat own{};
+  struct stat copy{};
   if (::stat("/proc/self/exe", &own) != 0)
     throw system_error(errno, fmt::format("cannot look at {}", program.string()));
   const bool is_current = ::stat(helper.c_str(), &copy) == 0 && copy.st_size == own.st_size &&
@@ -143,7 +143,7 @@ void refuse_closed_directories(const Paths& paths, const OsUser& instance_user) 
     for (; path != path.parent_path(); path = path.parent_path()) above.insert(path);
   }
   for (const std::filesystem::path& path : above) {
-    struct stat status {};
+    struct stat status{};
     if (::stat(path.c_str(), &status) != 0 || (status.st_mode & S_IXOTH) != 0) continue;
     if (status.st_uid == instance_user.uid || status.st_gid == instance_user.gid) continue;
     // An access control list may say otherwise.

@@ -39,7 +39,7 @@ UniqueFd open_subdirectory(int directory, const path& relative) {
 }
 
 bool is_there(int directory, const char* name) {
-  struct stat status {};
+  struct stat status{};
   return ::fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
@@ -54,7 +54,7 @@ std::vector<Entry> entries_of(int directory) {
     if (name == "." || name == "..") continue;
     bool is_link = entry->d_type == DT_LNK;
     if (entry->d_type == DT_UNKNOWN) {
-      struct stat status {};
+      struct stat status{};
       is_link = ::fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(status.st_mode);
     }
     entries.push_back({.name = name, .is_link = is_link});
@@ -165,7 +165,7 @@ bool may_have_subscriptions(int data_directory) {
   const auto map = read_file_beneath(data_directory, "global/pg_filenode.map");
   const auto file = map ? mapped_file_number(*map, pg_subscription) : std::nullopt;
   if (!file) return true;
-  struct stat status {};
+  struct stat status{};
   const UniqueFd global = open_subdirectory(data_directory, "global");
   return ::fstatat(global.get(), std::to_string(*file).c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 ||
          status.st_size > 0;

@@ -61,7 +61,7 @@ bool may_be_tried_again(const ConnectFailure& failure) {
 
 std::string read_end_of_log(const std::filesystem::path& file, std::uint64_t offset) {
   const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  struct stat status {};
+  struct stat status{};
   if (!fd || ::fstat(fd.get(), &status) != 0) return {};
   const auto size = static_cast<std::uint64_t>(status.st_size);
   const std::uint64_t begin = std::max(offset, size > log_window ? size - log_window : 0);

@@ -94,7 +94,7 @@ std::optional<RecoveryFailure> failure_of_recovery(std::string_view words) {
 
 TablespaceGuard::TablespaceGuard(const std::filesystem::path& data_directory)
     : directory_(open_beneath(open_directory(data_directory).get(), "pg_tblspc", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(directory_.get(), &status) != 0) throw system_error(errno, "cannot look at pg_tblspc");
   mode_ = status.st_mode & 07777;
   if (::fchmod(directory_.get(), readable_only) != 0) throw system_error(errno, "cannot protect pg_tblspc");

@@ -31,7 +31,7 @@ Error pool_away(const std::filesystem::path& path, std::string_view why) {
 }  // namespace
 
 std::string directory_identity(int directory) {
-  struct statx status {};
+  struct statx status{};
   if (statx(directory, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &status) != 0)
     throw storage_error(errno, "cannot look at a directory");
   // The kernel fills an int although the request's number says long; file systems without generations refuse.
@@ -122,7 +122,7 @@ std::vector<DirectoryEntry> read_directory(int directory) {
     if (name == "." || name == "..") continue;
     unsigned char type = entry->d_type;
     if (type == DT_UNKNOWN) {
-      struct stat status {};
+      struct stat status{};
       if (fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
         if (errno == ENOENT) continue;
         throw storage_error(errno, fmt::format("cannot look at {}", name));

@@ -29,7 +29,7 @@ UniqueFd open_dump(const std::string& file) {
     throw Error(ErrorCode::not_found, fmt::format("--from-dump: there is no file {}", file),
                 "`pg_dump -Fc -f FILE` writes one; - reads standard input");
   if (!fd) throw system_error(errno, fmt::format("--from-dump: cannot open {}", file));
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd.get(), &status) == 0 && S_ISDIR(status.st_mode))
     throw Error(ErrorCode::invalid_argument, fmt::format("--from-dump: {} is a directory", file),
                 "dumps in pg_dump's plain and custom formats are read: `pg_dump -Fc -f FILE`");

@@ -145,8 +145,7 @@ RC_GTEST_PROP(PlanReplay, FindsTransactionsAndTheEndFromARestorePointBeforeThem,
       check_chain(lineage, *plan);
       RC_ASSERT(plan->needed == plan->segments.size());
       Lsn reached;
-      const auto before = world.replay(
-          *plan, [&](const Commit& seen) { return seen.id == commit.id; }, reached);
+      const auto before = world.replay(*plan, [&](const Commit& seen) { return seen.id == commit.id; }, reached);
       RC_ASSERT(before.has_value());
       RC_ASSERT(!before->contains(commit.id));
     }

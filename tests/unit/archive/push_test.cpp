@@ -60,7 +60,7 @@ TEST_F(Archive, IsMadeOnceAndStaysAsItIs) {
   push_number(3);
   archive_.make(OsUser::current());
   EXPECT_THAT(names(), ElementsAre(name_of(3)));
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(::stat(archive_.segments().c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0700u);
   ASSERT_EQ(::stat(archive_.directory().c_str(), &status), 0);

@@ -237,7 +237,7 @@ TEST_F(ConfigFile, KeepsItsModeAndALinkToItStaysOne) {
   set_config_value(directory_ / "link", "runtime", "docker");
   EXPECT_TRUE(std::filesystem::is_symlink(directory_ / "link"));
   EXPECT_EQ(read_file(file_), "runtime = \"docker\"\n");
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(stat(file_.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0640u);
 }

@@ -167,7 +167,7 @@ TEST_F(CatalogTest, IsPrivateFromItsFirstMoment) {
   umask(before);
   insert_all(*catalog, make_pool());
   for (const char* suffix : {"", "-wal", "-shm"}) {
-    struct stat status {};
+    struct stat status{};
     ASSERT_EQ(stat((file_.string() + suffix).c_str(), &status), 0) << suffix;
     EXPECT_EQ(status.st_mode & 0777, 0600u) << suffix;
   }

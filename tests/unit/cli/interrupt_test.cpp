@@ -28,7 +28,7 @@ TEST(InterruptWatch, CountsAndEndsNothing) {
       EXPECT_TRUE(wait_until([&] { return last == count; }));
     }
   }
-  struct sigaction action {};
+  struct sigaction action{};
   ::sigaction(SIGINT, nullptr, &action);
   EXPECT_EQ(SIG_DFL, action.sa_handler);
   sigset_t blocked;

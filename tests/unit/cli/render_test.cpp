@@ -223,7 +223,9 @@ TEST(Progress, UsesPlainLettersWhereTheLocaleHasNoOthers) {
 
 TEST(Progress, HasNoHeadingWhenNothingHappened) {
   FakeConsole console;
-  { Progress progress(console, "Creating demo/dev", false); }
+  {
+    Progress progress(console, "Creating demo/dev", false);
+  }
   EXPECT_EQ("", console.words);
 }
 

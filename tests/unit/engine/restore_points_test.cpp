@@ -136,11 +136,9 @@ rc::Gen<std::vector<catalog::SnapshotRecord>> any_restore_points() {
 
 rc::Gen<std::vector<KeepRule>> any_rules() {
   const auto period = rc::gen::element(std::chrono::seconds(1h), std::chrono::seconds(24h), std::chrono::seconds(168h));
-  return rc::gen::nonEmpty(rc::gen::container<std::vector<KeepRule>>(rc::gen::apply(
-      [](std::chrono::seconds length, int count) {
-        return KeepRule{length, count};
-      },
-      period, rc::gen::inRange(1, 30))));
+  return rc::gen::nonEmpty(rc::gen::container<std::vector<KeepRule>>(
+      rc::gen::apply([](std::chrono::seconds length, int count) { return KeepRule{length, count}; }, period,
+                     rc::gen::inRange(1, 30))));
 }
 
 std::vector<catalog::SnapshotRecord> without(std::vector<catalog::SnapshotRecord> points,
