@@ -85,10 +85,12 @@ void clean_target(Engine& engine, const Body& source, Body& target, bool source_
       target.branch.held_back.push_back(slot);
     }
   }
-  // A running server knows; of a stopped one the catalog's file tells, unless it was never started since it was forked.
-  target.branch.maybe_has_subscriptions =
-      source_was_running ? source_has_subscriptions
-                         : findings.maybe_has_subscriptions || source.branch.maybe_has_subscriptions;
+  // A running server knows, and so does a snapshot, which was asked when it was taken; of a stopped server the
+  // catalog's file tells, unless it was never started since it was forked. What a restore kept is a stopped server's.
+  const bool is_known =
+      source_was_running || (source.snapshot && source.snapshot->kind != catalog::SnapshotKind::restore);
+  target.branch.maybe_has_subscriptions = source_has_subscriptions || source.branch.maybe_has_subscriptions ||
+                                          (!is_known && findings.maybe_has_subscriptions);
   if (target.snapshot) {
     target.snapshot->held_back = target.branch.held_back;
     target.snapshot->maybe_has_subscriptions = target.branch.maybe_has_subscriptions;

@@ -85,12 +85,16 @@ void clean_up_project(Engine& engine, const CleanUpSnapshots& request, const cat
                           : std::set<IncarnationId>();
   std::set<IncarnationId> with_branches;
   for (const auto& [id, branches] : branches_by_snapshot(engine, project)) with_branches.insert(id);
+  PromisedWindows windows = promised_windows(engine, project);
   for (const auto& snapshot : snapshots) {
     const auto branch = engine.catalog().find_branch(snapshot.branch);
     if (!branch || snapshot.created_at > now - request.older_than) continue;
     if (request.branch && branch->name != request.branch->branch) continue;
     const std::string name = snapshot_path(project, *branch, snapshot.name);
-    const std::string why = why_kept(snapshot, with_branches, needed, window);
+    std::string why = why_kept(snapshot, with_branches, needed, window);
+    if (why.empty() && !windows.can_do_without(snapshot.id)) {
+      why = fmt::format("without it less of the last {} could be recovered", format_duration(window));
+    }
     if (!why.empty()) {
       cleanup.kept.push_back(name + ": " + why);
       continue;

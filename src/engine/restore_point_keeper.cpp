@@ -115,12 +115,14 @@ void RestorePointKeeper::prune_project(const catalog::ProjectRecord& project) {
   }
   for (const auto& [id, branches] : branches_by_snapshot(engine_, project)) pruning.with_branches.insert(id);
   NobodyListens nobody;
+  std::optional<PromisedWindows> windows;  // they take looking at every archive, so only when something may go
   for (const auto& branch : engine_.catalog().branches(project.id)) {
     const auto rules = parse_keep_rules(schedule_of(engine_, project, branch).keep);
     if (!rules) throw Error(ErrorCode::internal, rules.error());
     pruning.rules = *rules;
     for (const auto& snapshot : restore_points_to_prune(engine_.catalog().snapshots(branch.id), pruning)) {
-      remove_snapshot(engine_, project, branch, snapshot, nobody);
+      if (!windows) windows.emplace(promised_windows(engine_, project));
+      if (windows->can_do_without(snapshot.id)) remove_snapshot(engine_, project, branch, snapshot, nobody);
     }
   }
 }

@@ -79,6 +79,44 @@ std::set<IncarnationId> needed_restore_points(const std::vector<Snapshot>& snaps
   return needed;
 }
 
+namespace {
+
+archive::Lineage without(archive::Lineage lineage, const IncarnationId& snapshot) {
+  for (auto& link : lineage.links) {
+    std::erase_if(link.restore_points, [&](const auto& point) { return point.volume == snapshot; });
+  }
+  return lineage;
+}
+
+bool has(const archive::Lineage& lineage, const IncarnationId& snapshot) {
+  return std::ranges::any_of(lineage.links, [&](const archive::Link& link) {
+    return std::ranges::find(link.restore_points, snapshot, &archive::RestorePoint::volume) !=
+           link.restore_points.end();
+  });
+}
+
+std::vector<std::pair<TimePoint, TimePoint>> windows_since(const archive::Lineage& lineage, TimePoint promised) {
+  std::vector<std::pair<TimePoint, TimePoint>> list;
+  for (const archive::Window& window : archive::windows(lineage)) {
+    const TimePoint from = std::max(window.from, promised);
+    if (from < window.to) list.emplace_back(from, window.to);
+  }
+  return list;
+}
+
+}  // namespace
+
+bool PromisedWindows::can_do_without(const IncarnationId& snapshot) {
+  std::vector<archive::Lineage> fewer = lineages_;
+  for (std::size_t at = 0; at < lineages_.size(); ++at) {
+    if (!has(lineages_[at], snapshot)) continue;
+    fewer[at] = without(lineages_[at], snapshot);
+    if (windows_since(fewer[at], promised_) != windows_since(lineages_[at], promised_)) return false;
+  }
+  lineages_ = std::move(fewer);
+  return true;
+}
+
 std::vector<Snapshot> restore_points_to_prune(const std::vector<Snapshot>& snapshots, const Pruning& pruning) {
   std::vector<Snapshot> points = snapshots;
   std::erase_if(points, [](const Snapshot& point) { return point.kind != catalog::SnapshotKind::scheduled; });

@@ -5,6 +5,7 @@
 #include <set>
 #include <vector>
 
+#include "archive/lineage.h"
 #include "base/keep_rules.h"
 #include "catalog/catalog.h"
 
@@ -28,5 +29,20 @@ struct Pruning {
 // The newest stays always, and so do those with a message.
 std::vector<catalog::SnapshotRecord> restore_points_to_prune(const std::vector<catalog::SnapshotRecord>& snapshots,
                                                              const Pruning& pruning);
+
+// The windows of a project's bodies as they are, WAL that is missing included, from `promised` on: what the promised
+// window of recovery comes to. `lineages` are of all its bodies.
+class PromisedWindows {
+ public:
+  PromisedWindows(std::vector<archive::Lineage> lineages, TimePoint promised)
+      : lineages_(std::move(lineages)), promised_(promised) {}
+  // Whether no window gets narrower without this snapshot; from then on it counts as gone. A snapshot by itself is no
+  // window.
+  bool can_do_without(const IncarnationId& snapshot);
+
+ private:
+  std::vector<archive::Lineage> lineages_;
+  TimePoint promised_;
+};
 
 }  // namespace pgtwig::engine

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "engine/wal_retention.h"
 
 namespace pgtwig::engine {
 namespace {
@@ -60,6 +61,10 @@ std::string snapshot_name_at(TimePoint time, const std::vector<catalog::Snapshot
   int number = 2;
   while (is_taken(fmt::format("{}-{}", name, number))) ++number;
   return fmt::format("{}-{}", name, number);
+}
+
+PromisedWindows promised_windows(Engine& engine, const catalog::ProjectRecord& project) {
+  return {WalRetention(engine, project).lineages(), engine.clock().now() - engine.config().recovery_window};
 }
 
 std::string snapshot_path(const catalog::ProjectRecord& project, const catalog::BranchRecord& branch,

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/body.h"
+#include "engine/restore_points.h"
 #include "engine/use_cases.h"
 #include "engine/views.h"
 
@@ -27,6 +28,9 @@ SnapshotView take_snapshot(Engine& engine, const CreateSnapshot& request, Listen
 // without it, not_found when it is gone.
 void remove_snapshot(Engine& engine, const catalog::ProjectRecord& project, const catalog::BranchRecord& branch,
                      const catalog::SnapshotRecord& snapshot, Listener& listener);
+
+// The windows of recovery as the configuration promises them and as far as there is WAL for them.
+PromisedWindows promised_windows(Engine& engine, const catalog::ProjectRecord& project);
 
 // "demo/main@v1".
 std::string snapshot_path(const catalog::ProjectRecord& project, const catalog::BranchRecord& branch,

@@ -99,6 +99,7 @@ void Sweeper::destroy(const catalog::SweepRecord& volume) {
   const auto list = engine_.catalog().sweep_list();
   if (std::ranges::none_of(list, [&](const auto& listed) { return listed.volume == volume.volume; })) return;
   const std::shared_ptr<OpenPool> pool = engine_.pools().open(volume.pool);
+  bool has_history = false;
   if (volume.staged && was_committed(engine_, *pool, volume)) {
     log::error(
         "volume {} in pool {} is staged in this catalog but was a branch's in a later one: it is left alone, unowned; "
@@ -109,6 +110,7 @@ void Sweeper::destroy(const catalog::SweepRecord& volume) {
     fault::point("sweep.instance_gone");
     // Of a body whose history is kept, the WAL stays, and with it what its archiver had not come to.
     const auto incarnation = engine_.catalog().find_incarnation(volume.volume);
+    has_history = incarnation.has_value();
     if (incarnation) archive_rest(engine_, *pool, *incarnation);
     pool->driver->destroy(volume.volume);
     if (!incarnation) archive_of(*pool, volume.volume).destroy();
@@ -118,6 +120,12 @@ void Sweeper::destroy(const catalog::SweepRecord& volume) {
     fault::point("sweep.volume_gone");
   }
   auto transaction = engine_.catalog().begin();
+  // Its branch can have been deleted since the archive was left for its history: then that has to go now.
+  if (has_history && !engine_.catalog().find_incarnation(volume.volume)) {
+    transaction.reset();
+    enqueue({volume});
+    return;
+  }
   transaction->remove_sweep(volume.volume);
   transaction->commit();
 }

@@ -22,10 +22,10 @@ class WalRetention {
   // Ended bodies that have no restore point and that no other's lineage needs, once their time in the promised window
   // is over or nothing of them can be recovered: the records go, and with the sweeper their archives.
   void forget_bodies() const;
-
- private:
+  // Of all bodies that the catalog has a record of.
   std::vector<archive::Lineage> lineages() const;
 
+ private:
   Engine& engine_;
   const catalog::ProjectRecord& project_;
 };

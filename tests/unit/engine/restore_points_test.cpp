@@ -123,6 +123,51 @@ TEST(NeededRestorePoints, AreFoundThoughARecordIsItsOwnSource) {
   EXPECT_THAT(needed_restore_points({}, {body}, monday), IsEmpty());
 }
 
+// Segments of 16 MiB, one an hour from midnight on; a restore point in the middle of some.
+archive::Lineage lineage_with_gap(const std::vector<catalog::SnapshotRecord>& points, std::uint64_t missing) {
+  constexpr std::uint64_t size = 16u << 20;
+  archive::Link link{.incarnation = points.front().incarnation,
+                     .own_from = {size},
+                     .source_time = monday,
+                     .began_at = monday,
+                     .ended_at = monday + 9h,
+                     .restore_points = {},
+                     .segments = {}};
+  for (const auto& point : points) {
+    const auto number = static_cast<std::uint64_t>((point.created_at - monday) / 1h) + 1;
+    link.restore_points.push_back({.volume = point.id,
+                                   .redo = {number * size + size / 4},
+                                   .end = {number * size + size / 2},
+                                   .time = point.created_at});
+  }
+  for (std::uint64_t number = 1; number <= 9; ++number) {
+    if (number == missing) continue;
+    link.segments.push_back(
+        {.segment = {.timeline = 1, .number = number}, .completed_at = monday + std::chrono::hours(number)});
+  }
+  return {.links = {link}};
+}
+
+TEST(PromisedWindows, StayAsWideAsTheyAreWithWalMissing) {
+  const IncarnationId body = IncarnationId::random();
+  std::vector<catalog::SnapshotRecord> points;
+  for (const int hour : {0, 1, 5, 6}) points.push_back(restore_point(body, monday + std::chrono::hours(hour) + 30min));
+  const archive::Lineage lineage = lineage_with_gap(points, 4);
+  PromisedWindows windows({lineage}, monday);
+  EXPECT_FALSE(windows.can_do_without(points[0].id));
+  EXPECT_TRUE(windows.can_do_without(points[1].id));
+  // The one behind the gap, and not both.
+  EXPECT_FALSE(windows.can_do_without(points[2].id));
+  EXPECT_TRUE(windows.can_do_without(points[3].id));
+  EXPECT_TRUE(windows.can_do_without(IncarnationId::random()));
+  // What was before the promised window is nobody's loss.
+  PromisedWindows later({lineage}, monday + 7h + 30min);
+  EXPECT_TRUE(later.can_do_without(points[0].id));
+  EXPECT_TRUE(later.can_do_without(points[1].id));
+  EXPECT_TRUE(later.can_do_without(points[2].id));
+  EXPECT_FALSE(later.can_do_without(points[3].id));
+}
+
 // Any restore points within two hundred days, in the order of time.
 rc::Gen<std::vector<catalog::SnapshotRecord>> any_restore_points() {
   const IncarnationId body = IncarnationId::random();
