@@ -6,6 +6,8 @@ as soon as it exists.
 """
 
 import collections
+import re
+import time
 from dataclasses import dataclass
 from typing import Callable
 
@@ -55,7 +57,8 @@ class EveryPoint(SystemTest):
                 marks = self.sql(name, "SELECT string_agg(mark, ',' ORDER BY mark) FROM marks") if name.startswith("demo/") else ""
             world[name] = (branch["parent"], branch["state"], branch["port"], branch["durability"], marks)
         for snapshot in self.pgtwig.json("snapshot", "list", "--all")["snapshots"]:
-            world[snapshot["name"]] = (snapshot["message"], snapshot["kind"], sorted(snapshot["branches"]))
+            name = re.sub("before-restore-.*", "before-restore", snapshot["name"])  # the rest of it is the time
+            world[name] = (snapshot["message"], snapshot["kind"], sorted(snapshot["branches"]))
         return world
 
     def pids(self, names: tuple[str, ...]) -> dict[str, int]:
@@ -201,6 +204,33 @@ class EveryPoint(SystemTest):
 
         return Operation(["branch", "delete", "demo/old", "--cascade"], prepare)
 
+    def moment(self, branch: str) -> str:
+        time.sleep(0.02)
+        text = self.sql(branch, "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+        time.sleep(0.02)
+        return text
+
+    def create_in_the_past(self) -> Operation:
+        port = str(self.pgtwig.ports.first + 55)
+        ensure_snapshot(self.pgtwig, "demo/main@v1")
+        self.sql("demo/main", "INSERT INTO marks VALUES ('then')")
+        then = self.moment("demo/main")
+        self.sql("demo/main", "INSERT INTO marks VALUES ('later')")
+        return Operation(["branch", "create", "demo/new", "--at", then, "--port", port],
+                         lambda pgtwig: pgtwig.pgtwig("branch", "delete", "demo/new", "--if-exists"))
+
+    def restore(self) -> Operation:
+        ensure_snapshot(self.pgtwig, "demo/main@v1")
+        ensure_branch(self.pgtwig, "demo/dev")
+        then = self.moment("demo/dev")
+
+        def prepare(pgtwig: Installation) -> None:
+            mark(pgtwig, "demo/dev")
+            for snapshot in pgtwig.json("snapshot", "list", "demo/dev")["snapshots"]:
+                pgtwig.pgtwig("snapshot", "delete", snapshot["name"])
+
+        return Operation(["branch", "restore", "demo/dev", "--at", then], prepare)
+
     def rename(self) -> Operation:
         def prepare(pgtwig: Installation) -> None:
             if "demo/renamed" in pgtwig.branches():
@@ -279,6 +309,18 @@ class EveryPoint(SystemTest):
 
     def test_delete_with_snapshots_is_done_or_undone_when_killed(self) -> None:
         self.try_everywhere(self.delete_with_snapshots(), "kill")
+
+    def test_create_in_the_past_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.create_in_the_past(), "kill")
+
+    def test_create_in_the_past_is_done_or_undone_when_a_step_fails(self) -> None:
+        self.try_everywhere(self.create_in_the_past(), "fail")
+
+    def test_restore_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.restore(), "kill")
+
+    def test_restore_is_done_or_undone_when_a_step_fails(self) -> None:
+        self.try_everywhere(self.restore(), "fail")
 
     def test_rename_is_done_or_undone_when_killed(self) -> None:
         self.try_everywhere(self.rename(), "kill")
