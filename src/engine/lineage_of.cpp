@@ -11,7 +11,6 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "engine/archiving.h"
-#include "engine/wal_files.h"
 #include "postgres/control_file.h"
 
 namespace pgtwig::engine {
@@ -98,8 +97,10 @@ const BodyWal& LineageReader::wal(const IncarnationId& body) {
   for (const auto& snapshot : snapshots(record->branch)) {
     if (snapshot.incarnation == body) wal.link.restore_points.push_back(restore_point(snapshot));
   }
+  // In this order: what is archived and removed meanwhile is in one of them.
+  const std::vector<LiveSegment> live = live_segments_of(wal.link);
   add_archived(wal);
-  add_live(wal);
+  add_live(wal, live);
   return bodies_.emplace(body, std::move(wal)).first->second;
 }
 
@@ -122,16 +123,18 @@ void LineageReader::add_archived(BodyWal& wal) const {
   }
 }
 
-void LineageReader::add_live(BodyWal& wal) const {
-  const auto data = data_directory(wal.link.incarnation);
-  std::vector<LiveSegment> live;
-  if (data) {
-    try {
-      live = live_segments(data->get(), wal.link.timeline, segment_size_);
-    } catch (const Error& error) {
-      log::warn("the WAL of body {} cannot be read: {}", wal.link.incarnation.text(), error.message());
-    }
+std::vector<LiveSegment> LineageReader::live_segments_of(const archive::Link& link) const {
+  const auto data = data_directory(link.incarnation);
+  if (!data) return {};
+  try {
+    return live_segments(data->get(), link.timeline, segment_size_);
+  } catch (const Error& error) {
+    log::warn("the WAL of body {} cannot be read: {}", link.incarnation.text(), error.message());
+    return {};
   }
+}
+
+void LineageReader::add_live(BodyWal& wal, const std::vector<LiveSegment>& live) const {
   std::set<archive::Segment> archived;
   for (const auto& segment : wal.link.segments) {
     if (segment.segment.timeline == wal.link.timeline) archived.insert(segment.segment);
@@ -148,7 +151,8 @@ void LineageReader::add_live(BodyWal& wal) const {
     try {
       const UniqueFd file = archive_of(*pool_, wal.link.incarnation).open(archive::segment_name(last, segment_size_));
       const auto page = archive::find_last_page(file.get(), last, segment_size_);
-      if (page) wal.link.written_until = page->value_or(archive::end_lsn(last, segment_size_));
+      // The last one of a stopped body ends early, with its shutdown. Of one that is full the next is missing.
+      if (page && *page) wal.link.written_until = **page;
     } catch (const Error&) {
       return;  // removed meanwhile
     }

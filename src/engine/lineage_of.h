@@ -11,6 +11,7 @@
 #include "archive/local_archive.h"
 #include "engine/instances.h"
 #include "engine/views.h"
+#include "engine/wal_files.h"
 
 namespace pgtwig::engine {
 
@@ -42,7 +43,8 @@ class LineageReader {
 
  private:
   void add_archived(BodyWal& wal) const;
-  void add_live(BodyWal& wal) const;
+  std::vector<LiveSegment> live_segments_of(const archive::Link& link) const;
+  void add_live(BodyWal& wal, const std::vector<LiveSegment>& live) const;
   const std::vector<catalog::SnapshotRecord>& snapshots(const BranchId& branch);
 
   Engine& engine_;
