@@ -77,7 +77,10 @@ struct PushOutcome {
   bool disk_was_full = false;
   bool left_out = false;
 };
+// And while the file system has less free than room_for_others() the oldest go, too, before anyone else is in need.
 PushOutcome push(const std::filesystem::path& source, const std::string& name, const PushOptions& options);
+// What archives leave free on a file system of this size.
+Bytes room_for_others(Bytes total);
 // The same with an open file: for the engine, which archives what a body leaves behind when it is replaced.
 PushOutcome push(int source, const std::string& name, const PushOptions& options);
 

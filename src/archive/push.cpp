@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -77,7 +78,7 @@ std::expected<void, std::string> check_source_segment(int source, const std::str
 }
 
 void check_source(int source, const std::string& name, int directory) {
-  struct stat status{};
+  struct stat status {};
   if (fstat(source, &status) != 0) throw system_error(errno, fmt::format("cannot look at {}", name));
   if (!S_ISREG(status.st_mode)) throw Error(ErrorCode::not_allowed, fmt::format("{} is no regular file", name));
   if (!is_segment(name)) return;
@@ -211,7 +212,35 @@ void keep_limit(int directory, const std::string& name, Bytes limit, PushOutcome
   }
 }
 
+// PostgreSQL's own WAL needs room more than its archive does: it stops without. Where files share blocks archiving
+// takes next to none, so that nobody would notice here before it is too late there.
+void keep_room(int directory, const std::string& name, PushOutcome& outcome) {
+  struct statvfs space {};
+  if (fstatvfs(directory, &space) != 0) return;
+  const Bytes total{space.f_blocks * space.f_frsize};
+  Bytes free{space.f_bavail * space.f_frsize};
+  const Bytes wanted = room_for_others(total);
+  if (free >= wanted) return;
+  outcome.disk_was_full = true;
+  // A little more at once, or each segment would wait for a sync of the file system.
+  const Bytes enough{wanted.count + wanted.count / 4};
+  const std::size_t removed_before = outcome.removed.size();
+  for (const ArchivedFile& file : oldest_segments(directory, name)) {
+    if (free >= enough) break;
+    remove_segment(directory, file.name, outcome);
+    free = free + file.bytes;
+  }
+  if (outcome.removed.size() > removed_before) syncfs(directory);  // some file systems free it only then
+}
+
 }  // namespace
+
+Bytes room_for_others(Bytes total) {
+  // Btrfs tells of what was written only when it commits, so this is more than a few segments.
+  constexpr Bytes enough = 1_GiB;
+  constexpr std::uint64_t part = 4;
+  return std::min(enough, Bytes{total.count / part});
+}
 
 PushOutcome push(int source, const std::string& name, const PushOptions& options) {
   if (!wal_file_kind(name)) {
@@ -231,6 +260,7 @@ PushOutcome push(int source, const std::string& name, const PushOptions& options
   // Also of one that is there already: the push that put it there may have died before this.
   if (fsync(directory.get()) != 0) throw system_error(errno, "cannot sync the WAL archive");
   keep_limit(directory.get(), name, options.limit, outcome);
+  keep_room(directory.get(), name, outcome);
   return outcome;
 }
 

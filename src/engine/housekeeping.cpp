@@ -128,9 +128,9 @@ void Housekeeping::round() {
     engine_.operations().settle();
     engine_.sweeper().enqueue_all();
   }
-  for (const auto task :
-       {&Housekeeping::checkpoint_sources, &Housekeeping::sync_pools, &Housekeeping::delete_expired_branches,
-        &Housekeeping::keep_logs_small, &Housekeeping::take_restore_points, &Housekeeping::drop_old_wal}) {
+  for (const auto task : {&Housekeeping::checkpoint_sources, &Housekeeping::sync_pools,
+                          &Housekeeping::delete_expired_branches, &Housekeeping::keep_logs_small,
+                          &Housekeeping::take_restore_points, &Housekeeping::drop_old_wal, &Housekeeping::make_room}) {
     try {
       (this->*task)();
     } catch (...) {
@@ -220,6 +220,17 @@ void Housekeeping::drop_old_wal() {
     } catch (...) {
       log::warn("cannot remove old WAL of {}: {}", project.name.text(), describe_current_exception());
     }
+  }
+}
+
+void Housekeeping::make_room() {
+  for (const auto& record : engine_.catalog().pools()) {
+    const auto pool = engine_.pools().open(record);
+    const int removed = make_room_in(engine_, *pool);
+    if (removed == 0) continue;
+    sync_pool(*pool);  // some file systems free it only then
+    log::warn("pool {} is nearly full: its {} oldest WAL segments were removed, so recovery reaches back less far",
+              record.name.text(), removed);
   }
 }
 

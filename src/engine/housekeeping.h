@@ -47,6 +47,7 @@ class Housekeeping {
   void keep_logs_small();
   void take_restore_points();
   void drop_old_wal();
+  void make_room();
 
   Engine& engine_;
   RestorePointKeeper restore_points_;

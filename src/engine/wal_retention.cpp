@@ -104,4 +104,36 @@ void WalRetention::forget_bodies() const {
   engine_.sweeper().enqueue(volumes);
 }
 
+int make_room_in(Engine& engine, const OpenPool& pool) {
+  const storage::PoolSpace space = pool.driver->space();
+  const Bytes wanted = archive::room_for_others(space.total);
+  if (space.free >= wanted) return 0;
+  struct Candidate {
+    IncarnationId incarnation;
+    archive::ArchivedFile file;
+  };
+  std::vector<Candidate> candidates;
+  for (const auto& project : engine.catalog().projects()) {
+    if (project.pool != pool.record.id) continue;
+    for (const auto& body : engine.catalog().incarnations(project.id)) {
+      const archive::LocalArchive archive = archive_of(pool, body.id);
+      if (!archive.exists()) continue;
+      for (auto& file : archive.list()) {
+        const bool is_segment = archive::wal_file_kind(file.name) == archive::WalFileKind::segment;
+        if (is_segment) candidates.push_back({body.id, std::move(file)});
+      }
+    }
+  }
+  std::ranges::sort(candidates, {}, [](const Candidate& candidate) { return candidate.file.completed_at; });
+  Bytes free = space.free;
+  int removed = 0;
+  for (const Candidate& candidate : candidates) {
+    if (free >= wanted) break;
+    archive_of(pool, candidate.incarnation).remove({candidate.file.name});
+    free = free + candidate.file.bytes;
+    ++removed;
+  }
+  return removed;
+}
+
 }  // namespace pgtwig::engine

@@ -7,6 +7,7 @@
 
 #include "archive/lineage.h"
 #include "engine/engine.h"
+#include "engine/pools.h"
 #include "engine/views.h"
 
 namespace pgtwig::engine {
@@ -29,5 +30,9 @@ class WalRetention {
   Engine& engine_;
   const catalog::ProjectRecord& project_;
 };
+
+// Where a pool has less free than archives leave to others, the oldest archived WAL of all its branches goes: an
+// archive that is not written any more does not make room by itself. Returns how many segments went.
+int make_room_in(Engine& engine, const OpenPool& pool);
 
 }  // namespace pgtwig::engine

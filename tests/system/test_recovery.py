@@ -334,3 +334,24 @@ class OfAnOrdinaryUser(RecoveryTest):
         self.switch("demo/main")
         self.create_at("demo/then", "demo/main", then)
         self.assertEqual(self.rows("demo/then"), "1")
+
+
+class SmallDisk(RecoveryTest):
+    size = 1 << 30
+
+    def test_a_disk_that_fills_up_with_wal_shrinks_the_window_and_stops_nobody(self) -> None:
+        pid = self.pgtwig.branches()["demo/main"]["pid"]
+        for number in range(70):
+            self.sql("demo/main", "SELECT pg_logical_emit_message(false, 'fill', repeat(md5(random()::text), 480000))")
+            if number % 10 == 0:
+                self.insert("demo/main", number)
+            name = self.sql("demo/main", "SELECT pg_walfile_name(pg_switch_wal())")
+            eventually(lambda: self.sql("demo/main", "SELECT last_archived_wal FROM pg_stat_archiver") >= name, "it is archived")
+            self.sql("demo/main", "CHECKPOINT")
+        self.assertEqual(self.pgtwig.branches()["demo/main"]["pid"], pid)
+        info = self.pgtwig.json("wal", "info", "demo/main")
+        self.assertLess(info["segments"], 70)
+        self.run_pgtwig("snapshot", "create", "demo/main")
+        self.insert("demo/main", 100)
+        self.create_at("demo/after", "demo/main", self.moment())
+        self.assertEqual(self.rows("demo/after"), "0 10 20 30 40 50 60 100")
