@@ -88,7 +88,7 @@ std::optional<std::string> SystemConsole::read_line() {
 }
 
 bool SystemConsole::can_ask() const {
-  return ::isatty(STDIN_FILENO) == 1;
+  return ::isatty(STDIN_FILENO) == 1 && ::isatty(STDERR_FILENO) == 1;
 }
 
 }  // namespace pgtwig::cli

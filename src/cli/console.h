@@ -26,7 +26,7 @@ class Console {
   virtual std::optional<std::string> read_line() = 0;   // standard input; nullopt at its end
   virtual const Terminal& data_terminal() const = 0;
   virtual const Terminal& words_terminal() const = 0;
-  virtual bool can_ask() const = 0;  // a person sits at standard input
+  virtual bool can_ask() const = 0;  // a person sits at standard input, and sees what is asked
 };
 
 class SystemConsole final : public Console {
