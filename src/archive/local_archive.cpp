@@ -79,6 +79,9 @@ void LocalArchive::remove(const std::vector<std::string>& names) const {
 }
 
 void LocalArchive::destroy() const {
+  // Looked at first: on a read-only file system there is no removing what is not there.
+  struct stat status{};
+  if (lstat(directory_.c_str(), &status) != 0 && errno == ENOENT) return;
   remove_tree(directory_);
 }
 

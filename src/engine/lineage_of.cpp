@@ -224,7 +224,16 @@ std::vector<archive::Window> branch_windows(Engine& engine, LineageReader& reade
         window.to = std::min(window.to, *body.ended_at);
         window.is_open = false;
       }
-      if (window.from <= window.to) windows.push_back(window);
+      if (window.to < window.from) continue;
+      if (!windows.empty() && window.from <= windows.back().to) {
+        windows.back() = {.from = windows.back().from,
+                          .to = window.to,
+                          .from_lsn = windows.back().from_lsn,
+                          .to_lsn = window.to_lsn,
+                          .is_open = window.is_open};
+      } else {
+        windows.push_back(window);
+      }
     }
     is_first = false;
   }
