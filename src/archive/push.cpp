@@ -78,7 +78,7 @@ std::expected<void, std::string> check_source_segment(int source, const std::str
 }
 
 void check_source(int source, const std::string& name, int directory) {
-  struct stat status {};
+  struct stat status{};
   if (fstat(source, &status) != 0) throw system_error(errno, fmt::format("cannot look at {}", name));
   if (!S_ISREG(status.st_mode)) throw Error(ErrorCode::not_allowed, fmt::format("{} is no regular file", name));
   if (!is_segment(name)) return;
@@ -215,7 +215,7 @@ void keep_limit(int directory, const std::string& name, Bytes limit, PushOutcome
 // PostgreSQL's own WAL needs room more than its archive does: it stops without. Where files share blocks archiving
 // takes next to none, so that nobody would notice here before it is too late there.
 void keep_room(int directory, const std::string& name, PushOutcome& outcome) {
-  struct statvfs space {};
+  struct statvfs space{};
   if (fstatvfs(directory, &space) != 0) return;
   const Bytes total{space.f_blocks * space.f_frsize};
   Bytes free{space.f_bavail * space.f_frsize};
