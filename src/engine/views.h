@@ -71,7 +71,7 @@ struct BranchView {
   std::optional<OriginView> origin;
   std::map<std::string, std::string> settings;
   std::vector<std::string> held_back;
-  std::vector<WindowView> windows;    // oldest first; of `branch get` and of what an operation just made
+  std::vector<WindowView> windows;    // oldest first; of `branch get` alone: they take a look at every segment
   std::vector<LineageView> lineage;   // likewise
   std::vector<std::string> warnings;  // of the operation just done: unlogged tables, prepared transactions, ...
   std::vector<StepView> steps;        // of the operation just done
