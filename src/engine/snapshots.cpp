@@ -51,9 +51,9 @@ std::string snapshot_name_at(TimePoint time, const std::vector<catalog::Snapshot
   const auto day = std::chrono::floor<std::chrono::days>(time);
   const std::chrono::year_month_day date(day);
   const std::chrono::hh_mm_ss clock(std::chrono::floor<std::chrono::seconds>(time - day));
-  const std::string name = fmt::format("{:04}{:02}{:02}-{:02}{:02}{:02}", static_cast<int>(date.year()),
-                                       static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                                       clock.hours().count(), clock.minutes().count(), clock.seconds().count());
+  std::string name = fmt::format("{:04}{:02}{:02}-{:02}{:02}{:02}", static_cast<int>(date.year()),
+                                 static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                                 clock.hours().count(), clock.minutes().count(), clock.seconds().count());
   const auto is_taken = [&](const std::string& candidate) {
     return std::ranges::find(others, candidate, &catalog::SnapshotRecord::name) != others.end();
   };

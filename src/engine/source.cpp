@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <utility>
+
 #include "base/error.h"
 #include "engine/body.h"
 #include "engine/snapshots.h"
@@ -54,9 +56,9 @@ std::optional<Source> snapshot_in_place_of_a_branch(Engine& engine, const Branch
   for (const auto& branch : engine.catalog().branches(project->id)) {
     const auto snapshot = engine.catalog().find_snapshot(branch.id, path.branch.text());
     if (!snapshot) continue;
-    const Source source{{path.project, branch.name}, SnapshotName{snapshot->name}, snapshot};
+    Source source{{path.project, branch.name}, SnapshotName{snapshot->name}, snapshot};
     if (branch.name.is_main()) return source;
-    found.push_back(source);
+    found.push_back(std::move(source));
   }
   if (found.empty()) return std::nullopt;
   if (found.size() == 1) return found.front();
