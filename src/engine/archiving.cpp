@@ -59,6 +59,10 @@ std::optional<std::string> why_not_archived(const Engine& engine, const Body& bo
   return std::nullopt;
 }
 
+bool archives_on_its_own(const Body& body) {
+  return archives_by_itself(postgres::read_configuration(open_directory(body.data()).get(), body.data()));
+}
+
 archive::LocalArchive archive_of(const OpenPool& pool, const IncarnationId& incarnation) {
   return archive::LocalArchive(archive::archive_directory(pool.record.directory, incarnation));
 }
@@ -107,15 +111,23 @@ void archive_rest(Engine& engine, const OpenPool& pool, const catalog::Incarnati
   const Bytes segment_size = postgres::read_control_file(directory.get()).wal_segment_size;
   const archive::PushOptions options{
       .segments = archive.segments(), .limit = engine.config().wal_limit, .owner = engine.instance_user()};
+  std::optional<Error> passing;
   for (const std::string& name : wal_to_keep(directory.get(), incarnation, segment_size)) {
     try {
-      const UniqueFd file = open_beneath(directory.get(), std::filesystem::path("pg_wal") / name, O_RDONLY | O_CLOEXEC);
-      archive::push(file.get(), name, options);
-    } catch (...) {
-      log::warn("the WAL file {} of body {} is not archived: {}", name, incarnation.id.text(),
-                describe_current_exception());
+      const UniqueFd file =
+          open_beneath(directory.get(), std::filesystem::path("pg_wal") / name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+      if (archive::push(file.get(), name, options).left_out) {
+        log::warn("the WAL file {} of body {} is not archived: the disk is full", name, incarnation.id.text());
+      }
+    } catch (const Error& error) {
+      // Another try will not mend these; after everything else there is one.
+      const bool is_final = error.code() == ErrorCode::conflict || error.code() == ErrorCode::not_allowed ||
+                            error.code() == ErrorCode::not_found || error.code() == ErrorCode::invalid_argument;
+      log::warn("the WAL file {} of body {} is not archived: {}", name, incarnation.id.text(), error.message());
+      if (!is_final) passing = error;
     }
   }
+  if (passing) throw std::move(*passing);
 }
 
 }  // namespace pgtwig::engine

@@ -12,6 +12,8 @@ namespace pgtwig::engine {
 
 // Why its next start will not archive, as a sentence about it; nullopt: it will.
 std::optional<std::string> why_not_archived(const Engine& engine, const Body& body);
+// Whether the configuration files in this data directory have an archive_command of the user's own.
+bool archives_on_its_own(const Body& body);
 archive::LocalArchive archive_of(const OpenPool& pool, const IncarnationId& incarnation);
 archive::LocalArchive archive_of(const Body& body);
 
@@ -23,7 +25,7 @@ postgres::SettingList prepare_archive(const Engine& engine, const Body& body);
 void refresh_incarnation_file(const OpenPool& pool, const catalog::IncarnationRecord& incarnation) noexcept;
 
 // Puts into its archive what WAL is left in the volume of a body that will never run again, its last, partial segment
-// included. What cannot be had is logged: the window ends earlier then.
+// included. What cannot be had is logged: the window ends earlier then. Throws Error for what another try may mend.
 void archive_rest(Engine& engine, const OpenPool& pool, const catalog::IncarnationRecord& incarnation);
 
 }  // namespace pgtwig::engine

@@ -225,12 +225,16 @@ void Housekeeping::drop_old_wal() {
 
 void Housekeeping::make_room() {
   for (const auto& record : engine_.catalog().pools()) {
-    const auto pool = engine_.pools().open(record);
-    const int removed = make_room_in(engine_, *pool);
-    if (removed == 0) continue;
-    sync_pool(*pool);  // some file systems free it only then
-    log::warn("pool {} is nearly full: its {} oldest WAL segments were removed, so recovery reaches back less far",
-              record.name.text(), removed);
+    try {
+      const auto pool = engine_.pools().open(record);
+      const int removed = make_room_in(engine_, *pool);
+      if (removed == 0) continue;
+      sync_pool(*pool);  // some file systems free it only then
+      log::warn("pool {} is nearly full: its {} oldest WAL segments were removed, so recovery reaches back less far",
+                record.name.text(), removed);
+    } catch (...) {
+      log::debug("no room is made in pool {}: {}", record.name.text(), describe_current_exception());
+    }
   }
 }
 

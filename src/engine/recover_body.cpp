@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -114,7 +115,12 @@ class Stage {
     std::error_code absent;
     if (!std::filesystem::is_directory(data, absent)) return std::nullopt;
     try {
-      return open_beneath(open_directory(data).get(), std::filesystem::path("pg_wal") / name, O_RDONLY | O_CLOEXEC);
+      UniqueFd file = open_beneath(open_directory(data).get(), std::filesystem::path("pg_wal") / name,
+                                   O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+      // PostgreSQL's user could have put anything there.
+      struct stat status{};
+      if (::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
+      return file;
     } catch (const Error&) {
       return std::nullopt;
     }
@@ -325,7 +331,8 @@ catalog::IncarnationRecord recover_body(Engine& engine, Operation& operation, co
     target.branch.origin = {.branch = plan.branch,
                             .snapshot = {},
                             .lsn = format_lsn(outcome.switched_at),
-                            .time = outcome.last_commit.value_or(plan.start.created_at)};
+                            // When it was made, which a rebuilt catalog and a time to live go by.
+                            .time = target.branch.origin.time};
     return record_of(plan, target, outcome, std::move(cause));
   } catch (...) {
     engine.instances().stop(target, runtime::StopMode::immediate);

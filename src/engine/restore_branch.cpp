@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "engine/archiving.h"
 #include "engine/body.h"
 #include "engine/incarnations.h"
 #include "engine/recover_body.h"
@@ -52,6 +53,17 @@ catalog::IncarnationRecord make_volume(Engine& engine, Operation& operation, con
   return forked_incarnation(source, fresh, "restore");
 }
 
+// A restored main would archive other WAL under the names that its own archive has already.
+void refuse_own_archive(const Body& old, const Body& source) {
+  if (!old.branch.name.is_main() || !(archives_on_its_own(old) || archives_on_its_own(source))) return;
+  throw Error(
+      ErrorCode::not_allowed,
+      fmt::format("{} archives, or archived then, by an archive_command of its own: restored, it would write "
+                  "other WAL under the same names",
+                  old.name()),
+      fmt::format("make a branch of that moment instead: `pgtwig branch create NAME --from {} --at ...`", old.name()));
+}
+
 }  // namespace
 
 BranchView restore_branch(Engine& engine, const RestoreBranch& request, Listener& listener) {
@@ -66,6 +78,7 @@ BranchView restore_branch(Engine& engine, const RestoreBranch& request, Listener
       {project_lock(path.project, LockMode::shared), branch_lock(path, LockMode::exclusive)}, lock_timeout);
   const Body old = require_body(engine, path);
   const Body source = require_source_body(engine, from);
+  refuse_own_archive(old, source);
   std::optional<RecoveryPlan> plan;
   if (is_in_the_past(from)) plan = plan_recovery(engine, old, from.point);
   engine.pools().require_room(*old.pool);

@@ -113,12 +113,24 @@ BranchView stop_branch(Engine& engine, const BranchPath& path, Listener& listene
   if (!engine.instances().find(body) && !body.branch.wants_running) return branch_view(engine, body);
   return engine.operations().run("branch stop", body.name(), listener, [&](Operation& operation) {
     operation.begin();
+    const Body before = body;
+    const bool was_running = engine.instances().find(body).has_value();
     operation.step("Stop instance", [&] { engine.instances().stop(body); });
     body.branch.wants_running = false;
     refresh_manifest(engine, body);
     auto transaction = engine.catalog().begin();
     transaction->update(body.branch);
-    operation.commit(*transaction);
+    try {
+      operation.commit(*transaction);
+    } catch (const Error& error) {
+      transaction.reset();
+      if (error.code() == ErrorCode::cancelled && was_running) {
+        refresh_manifest(engine, before);
+        engine.instances().start(before,
+                                 {.subscriptions_off = before.branch.maybe_has_subscriptions, .is_committed = true});
+      }
+      throw;
+    }
     return branch_view(engine, body, operation);
   });
 }
@@ -139,7 +151,7 @@ BranchView restart_branch(Engine& engine, const StartBranch& request, Listener& 
       // With what was asked for it does not run: it runs again as it was.
       if (!engine.instances().find(body)) {
         refresh_manifest(engine, current);
-        if (was_running && changes_anything(request, current)) {
+        if (was_running && (changes_anything(request, current) || error.code() == ErrorCode::cancelled)) {
           operation.step("Start as before", [&] {
             engine.instances().start(
                 current, {.subscriptions_off = current.branch.maybe_has_subscriptions, .is_committed = true});

@@ -94,6 +94,9 @@ bool is_in_the_past(const Source& source) {
 
 Body require_source_body(Engine& engine, const Source& source) {
   const auto [project, branch] = require_branch(engine, source.branch);
+  if (source.snapshot && source.snapshot->branch != branch.id) {
+    throw Error(ErrorCode::busy, fmt::format("{} was renamed meanwhile", source.branch.text()), "try again");
+  }
   return source.snapshot ? snapshot_body(engine, project, branch, *source.snapshot)
                          : load_body(engine, project, branch);
 }

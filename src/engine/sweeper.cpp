@@ -91,6 +91,14 @@ bool was_committed(Engine& engine, const OpenPool& pool, const catalog::SweepRec
          manifest->branch.incarnation == volume.volume && manifest->identity == pool.driver->identity(volume.volume);
 }
 
+// Whatever went wrong before: nothing that the catalog has is ever destroyed.
+bool is_in_use(catalog::Catalog& catalog, const IncarnationId& volume) {
+  if (catalog.find_snapshot(volume)) return true;
+  const auto body = catalog.find_incarnation(volume);
+  const auto branch = body ? catalog.find_branch(body->branch) : std::nullopt;
+  return branch && branch->incarnation == volume;
+}
+
 }  // namespace
 
 // Instance, then volume, then the place on the list: whatever a crash leaves of it is found again by the list. The list
@@ -98,6 +106,10 @@ bool was_committed(Engine& engine, const OpenPool& pool, const catalog::SweepRec
 void Sweeper::destroy(const catalog::SweepRecord& volume) {
   const auto list = engine_.catalog().sweep_list();
   if (std::ranges::none_of(list, [&](const auto& listed) { return listed.volume == volume.volume; })) return;
+  if (is_in_use(engine_.catalog(), volume.volume)) {
+    log::error("volume {} is to be swept and is a branch's or a snapshot's: it is left alone", volume.volume.text());
+    return;
+  }
   const std::shared_ptr<OpenPool> pool = engine_.pools().open(volume.pool);
   bool has_history = false;
   if (volume.staged && was_committed(engine_, *pool, volume)) {

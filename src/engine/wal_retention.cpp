@@ -77,6 +77,9 @@ void WalRetention::forget_bodies() const {
   std::set<IncarnationId> with_restore_points;
   for (const auto& snapshot : engine_.catalog().snapshots(project_.id))
     with_restore_points.insert(snapshot.incarnation);
+  const auto pool = engine_.pools().open(project_.pool);
+  std::set<IncarnationId> listed;
+  for (const auto& swept : engine_.catalog().sweep_list()) listed.insert(swept.volume);
   std::set<IncarnationId> forgotten;
   std::vector<catalog::SweepRecord> volumes;
   // The newest first: what continued a body may be forgotten before it.
@@ -84,6 +87,11 @@ void WalRetention::forget_bodies() const {
     if (!body->ended_at || with_restore_points.contains(body->id)) continue;
     if (continued(bodies, forgotten).contains(body->id)) continue;
     if (*body->ended_at > promised && can_be_recovered(reader, *body)) continue;
+    // A volume that is there and on no list is nobody's to destroy.
+    std::error_code absent;
+    if (!listed.contains(body->id) && std::filesystem::exists(pool->record.directory / body->id.text(), absent)) {
+      continue;
+    }
     forgotten.insert(body->id);
     volumes.push_back({.volume = body->id,
                        .pool = project_.pool,

@@ -59,13 +59,16 @@ RecoveryTarget named_target(const std::string& name) {
 }
 
 SettingList recovery_settings(const RecoveryOptions& options) {
+  // An LSN is where a record ends (pg_current_wal_lsn()): inclusively, PostgreSQL would replay the one that begins
+  // there.
+  const bool is_lsn = options.target && options.target->first == "recovery_target_lsn";
   // A target in the configuration file would be a second one, which PostgreSQL refuses.
   SettingList settings = {{"recovery_target", ""},
                           {"recovery_target_time", ""},
                           {"recovery_target_xid", ""},
                           {"recovery_target_name", ""},
                           {"recovery_target_lsn", ""},
-                          {"recovery_target_inclusive", "on"},
+                          {"recovery_target_inclusive", is_lsn ? "off" : "on"},
                           {"archive_cleanup_command", ""},
                           {"recovery_end_command", ""},
                           {"hot_standby", "off"},

@@ -98,7 +98,8 @@ TEST_P(ArchiveOn, GivesUpItsOldestSegmentsWhenTheDiskIsFull) {
     EXPECT_TRUE(outcome.disk_was_full);
     ASSERT_FALSE(outcome.removed.empty());
     EXPECT_EQ(outcome.removed.front(), name_of(1));
-    EXPECT_LE(outcome.removed.size(), 3u);
+    // And what else it takes to leave some room to the databases.
+    EXPECT_LT(outcome.removed.size(), 9u);
   }
 }
 
