@@ -38,7 +38,7 @@ demo: build ## two branches of real data, a migration, a reset; with times
 test: configure ## every test; TESTS=regex for some of them
 	$(packages) test
 	@cmake --build $(build_dir) -j $(JOBS)
-	@$(ctest) -j $(JOBS) $(if $(TESTS),-R '$(TESTS)') $(CTEST_FLAGS)
+	@$(ctest) -j $(shell expr $(JOBS) + 1) $(if $(TESTS),-R '$(TESTS)') $(CTEST_FLAGS)
 
 bench: configure ## the rows of the performance table, each against its floor
 	$(packages) test
