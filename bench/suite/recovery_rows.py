@@ -83,7 +83,8 @@ def _bare_recovery(floor: Floor, volume: pathlib.Path, segments: pathlib.Path, t
     os.chown(data / "recovery.signal", floor.template.uid, floor.template.gid)
     for name in ("postmaster.pid", "postmaster.opts"):
         (data / name).unlink(missing_ok=True)
-    settings = {"restore_command": f"cp {segments}/%f %p", "recovery_target_time": target, "hot_standby": "off",
+    time_of_postgres = target.replace("T", " ").replace("Z", "+00")
+    settings = {"restore_command": f"cp {segments}/%f %p", "recovery_target_time": time_of_postgres, "hot_standby": "off",
                 "recovery_target_action": "promote"}
     with open(instance / "log", "wb") as log:
         server = subprocess.Popen([floor.template.program, *floor.arguments(place, instance, port, settings)],

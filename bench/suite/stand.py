@@ -252,6 +252,7 @@ class Project:
         """Until as many volumes are left as there are branches: what was deleted goes in the background."""
         def swept() -> bool:
             branches = self.stand.request("GET", "/v1/branches")["branches"]
-            return len(self.volumes()) <= sum(branch["pool"] == self.kind for branch in branches)
+            snapshots = self.stand.request("GET", "/v1/snapshots")["snapshots"]
+            return len(self.volumes()) <= sum(volume["pool"] == self.kind for volume in branches + snapshots)
 
         wait_until(swept, "deleted volumes are gone", 300, 0.02)
