@@ -1,7 +1,6 @@
 // Reflinks, copies and listings.
 #include "archive/file_transfer.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fs.h>
@@ -12,7 +11,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <memory>
 
 #include "base/error.h"
 
@@ -57,12 +55,6 @@ void copy_bytes(int source, int target) {
   }
 }
 
-TimePoint last_write(const struct stat& status) {
-  const auto since_epoch =
-      std::chrono::seconds(status.st_mtim.tv_sec) + std::chrono::nanoseconds(status.st_mtim.tv_nsec);
-  return TimePoint(std::chrono::floor<std::chrono::microseconds>(since_epoch));
-}
-
 }  // namespace
 
 void share_or_copy(int source, int target) {
@@ -88,30 +80,15 @@ UniqueFd open_regular_file_at(int directory, const std::string& name) {
   return file;
 }
 
-std::vector<std::string> entry_names(int directory) {
-  // A descriptor of its own: reading moves its position.
-  const int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) throw system_error(errno, "cannot open a directory of the WAL archive");
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(fd), closedir);
-  if (!stream) {
-    const int error = errno;
-    close(fd);
-    throw system_error(error, "cannot read a directory of the WAL archive");
-  }
-  std::vector<std::string> names;
-  while (true) {
-    errno = 0;
-    const dirent* entry = readdir(stream.get());
-    if (entry == nullptr && errno != 0) throw system_error(errno, "cannot read a directory of the WAL archive");
-    if (entry == nullptr) return names;
-    const std::string name = entry->d_name;
-    if (name != "." && name != "..") names.push_back(name);
-  }
+TimePoint last_write(const struct stat& status) {
+  const auto since_epoch =
+      std::chrono::seconds(status.st_mtim.tv_sec) + std::chrono::nanoseconds(status.st_mtim.tv_nsec);
+  return TimePoint(std::chrono::floor<std::chrono::microseconds>(since_epoch));
 }
 
 std::vector<ArchivedFile> list_wal_files(int directory) {
   std::vector<ArchivedFile> files;
-  for (const std::string& name : entry_names(directory)) {
+  for (const std::string& name : directory_names(directory, "the WAL archive")) {
     struct stat status{};
     if (!wal_file_kind(name)) continue;
     // Gone meanwhile, or put there by somebody: no file of the archive.

@@ -1,6 +1,8 @@
 // What push, staging and fetch have in common: the content of one file in another, and what lies in a folder of WAL.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <string>
 #include <vector>
 
@@ -15,8 +17,7 @@ void share_or_copy(int source, int target);
 // Opens a regular file in `directory`, following no link and waiting for no pipe; an invalid one when it is absent.
 // Throws Error not_allowed for anything but a file.
 UniqueFd open_regular_file_at(int directory, const std::string& name);
-// The plain names in a directory.
-std::vector<std::string> entry_names(int directory);
+TimePoint last_write(const struct ::stat& status);
 // Everything with a WAL file's name, by name.
 std::vector<ArchivedFile> list_wal_files(int directory);
 

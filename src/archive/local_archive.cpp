@@ -113,7 +113,7 @@ void LocalArchive::stage_copy(int live, const std::string& name, const OsUser& o
 
 void LocalArchive::clear_restore() const {
   const UniqueFd directory = open_directory(restore());
-  for (const std::string& name : entry_names(directory.get())) remove_tree_at(directory.get(), name);
+  for (const std::string& name : directory_names(directory.get(), restore())) remove_tree_at(directory.get(), name);
 }
 
 }  // namespace pgtwig::archive

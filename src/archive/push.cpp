@@ -48,7 +48,7 @@ void lock(int directory) {
 }
 
 void remove_stale_temporaries(int directory) {
-  for (const std::string& name : entry_names(directory)) {
+  for (const std::string& name : directory_names(directory, "the WAL archive")) {
     if (name.starts_with(temporary_prefix)) unlinkat(directory, name.c_str(), 0);
   }
 }

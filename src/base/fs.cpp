@@ -102,26 +102,6 @@ std::filesystem::path parent_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
 
-std::vector<std::string> entries_of(int directory, const std::filesystem::path& shown) {
-  // A descriptor of its own, since closedir() closes it.
-  UniqueFd own(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!own) throw path_error(errno, "open", shown);
-  std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(own.get()), closedir);
-  if (!stream) throw path_error(errno, "list", shown);
-  own.release();
-  std::vector<std::string> names;
-  while (true) {
-    errno = 0;
-    const dirent* entry = readdir(stream.get());
-    if (!entry) {
-      if (errno != 0) throw path_error(errno, "list", shown);
-      return names;
-    }
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-  }
-}
-
 class TreeRemover {
  public:
   explicit TreeRemover(dev_t device) : device_(device) {}
@@ -143,7 +123,7 @@ class TreeRemover {
     }
     // The top is filled again by what is moved there; others only by somebody who is still at work in them.
     do {
-      for (const std::string& entry : entries_of(child.get(), shown)) {
+      for (const std::string& entry : directory_names(child.get(), shown)) {
         remove(child.get(), entry, shown / entry, depth + 1);
       }
     } while (unlinkat(directory, name.c_str(), AT_REMOVEDIR) != 0 && has_new_entries(shown));
@@ -200,6 +180,26 @@ bool remove_tree_shown(int directory, const std::string& name, const std::filesy
 void UniqueFd::reset(int fd) {
   if (fd_ >= 0) close(fd_);
   fd_ = fd;
+}
+
+std::vector<std::string> directory_names(int directory, const std::filesystem::path& shown) {
+  // A descriptor of its own, since closedir() closes it.
+  UniqueFd own(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!own) throw path_error(errno, "open", shown);
+  std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(own.get()), closedir);
+  if (!stream) throw path_error(errno, "list", shown);
+  own.release();
+  std::vector<std::string> names;
+  while (true) {
+    errno = 0;
+    const dirent* entry = readdir(stream.get());
+    if (!entry) {
+      if (errno != 0) throw path_error(errno, "list", shown);
+      return names;
+    }
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
 }
 
 UniqueFd open_directory(const std::filesystem::path& path) {

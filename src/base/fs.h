@@ -39,6 +39,9 @@ class UniqueFd {
 // All of these throw Error (system_error) with the path in the message.
 
 UniqueFd open_directory(const std::filesystem::path& path);
+// The names in an open directory, but "." and "..", in no order; its own position stays. `shown` is what an Error calls
+// it.
+std::vector<std::string> directory_names(int directory, const std::filesystem::path& shown);
 // Opens `relative` under `directory` without leaving it and without following any link on the way (openat2 with
 // RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS): for everything that lies where PostgreSQL can write.
 UniqueFd open_beneath(int directory, const std::filesystem::path& relative, int flags, mode_t mode = 0);

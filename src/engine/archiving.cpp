@@ -1,6 +1,5 @@
 #include "engine/archiving.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -114,8 +113,8 @@ void archive_rest(Engine& engine, const OpenPool& pool, const catalog::Incarnati
   std::optional<Error> passing;
   for (const std::string& name : wal_to_keep(directory.get(), incarnation, segment_size)) {
     try {
-      const UniqueFd file =
-          open_beneath(directory.get(), std::filesystem::path("pg_wal") / name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+      const UniqueFd file = open_wal_file(directory.get(), name);
+      if (!file) throw Error(ErrorCode::not_found, "it is gone");
       if (archive::push(file.get(), name, options).left_out) {
         log::warn("the WAL file {} of body {} is not archived: the disk is full", name, incarnation.id.text());
       }

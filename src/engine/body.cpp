@@ -109,15 +109,9 @@ void note_replay_start(Body& target) {
 // The moment of a snapshot, asked of its running source after the fork: nothing that comes later is in it.
 void note_running_moment(Engine& engine, postgres::Connection& source, Body& target) {
   note_replay_start(target);
-  const postgres::Row row = source
-                                .query(
-                                    "SELECT pg_current_wal_insert_lsn()::text, "
-                                    "pg_snapshot_xmax(pg_current_snapshot())::text")
-                                .at(0);
-  const auto end = parse_lsn(row.at(0).value_or(""));
-  if (!end) throw Error(ErrorCode::postgres_failed, "PostgreSQL did not say where its WAL ends");
-  target.snapshot->end = *end;
-  target.snapshot->next_xid = std::stoull(row.at(1).value_or("0"));
+  const postgres::WalMoment moment = postgres::read_wal_moment(source);
+  target.snapshot->end = moment.end;
+  target.snapshot->next_xid = moment.next_xid;
   target.snapshot->created_at = engine.clock().now();
 }
 
@@ -210,16 +204,7 @@ void fork_running(Engine& engine, Operation& operation, const Body& source, Body
   // The begin record becomes durable while the source is asked and checkpoints.
   auto begun = std::async(std::launch::async, [&] { operation.begin({sweep_record(target)}); });
   Instances::Admin admin = engine.instances().admin(source);
-  const postgres::SourceFacts facts = [&] {
-    try {
-      return postgres::read_source_facts(*admin);
-    } catch (const Error&) {
-      // A kept connection may have died with its server, which was started again since.
-      admin.drop();
-      admin = engine.instances().admin(source);
-      return postgres::read_source_facts(*admin);
-    }
-  }();
+  const postgres::SourceFacts facts = engine.instances().ask(admin, source, postgres::read_source_facts);
   refuse_unforkable(source, facts);
   name_prepared_transactions(operation, source, facts);
   const storage::VolumeDriver& driver = *source.pool->driver;

@@ -30,11 +30,6 @@ constexpr int rounds_between_retentions = 60;
 // An instance's log is cut when it is larger than this; its last part is kept beside it.
 constexpr std::uint64_t largest_log = 16u << 20;
 
-class NobodyListens final : public Listener {
- public:
-  void on_event(const Event&) override {}
-};
-
 // The postmaster holds the file open for appending, so its end is copied away and it is cut, as logrotate's
 // copytruncate does. Lines written between the two calls can be lost: it is a log for people. A branch can make its
 // file as long as it likes, so no more than that is copied.

@@ -10,8 +10,10 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
+#include "base/error.h"
 #include "catalog/catalog.h"
 #include "engine/engine.h"
 #include "engine/pools.h"
@@ -88,6 +90,18 @@ class Instances {
     std::unique_ptr<postgres::Connection> connection_;
   };
   Admin admin(const Body& body);
+  // What `question` answers, asked again on a new connection when it failed: a kept one may have died with its server,
+  // which was started again since.
+  template <class Question>
+  std::invoke_result_t<Question, postgres::Connection&> ask(Admin& connection, const Body& body, Question&& question) {
+    try {
+      return question(*connection);
+    } catch (const Error&) {
+      connection.drop();
+      connection = admin(body);
+      return question(*connection);
+    }
+  }
   // A new connection to one database of it.
   postgres::Connection connect(const Body& body, const std::string& database);
   // Closes connections that nobody has used for a while, so that they do not stand in the way of DROP DATABASE for

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -42,14 +41,7 @@ std::optional<Body> living_body(Engine& engine, const catalog::ProjectRecord& pr
 std::optional<Lsn> bring_wal_to_disk(Engine& engine, const Body& body) {
   if (!engine.instances().find(body)) return std::nullopt;
   Instances::Admin admin = engine.instances().admin(body);
-  try {
-    return postgres::flush_wal(*admin);
-  } catch (const Error&) {
-    // A kept connection may have died with its server, which was started again since.
-    admin.drop();
-    admin = engine.instances().admin(body);
-    return postgres::flush_wal(*admin);
-  }
+  return engine.instances().ask(admin, body, postgres::flush_wal);
 }
 
 // Of a stopped one: its last record, if that was a clean shutdown's.
@@ -88,7 +80,7 @@ class Stage {
     }
     const auto file = open_live(history.incarnation, name);
     if (!file) throw changed_meanwhile(name);
-    archive_.stage_copy(file->get(), name, engine_.instance_user());
+    archive_.stage_copy(file.get(), name, engine_.instance_user());
   }
 
   void link(const IncarnationId& incarnation, const std::string& name) {
@@ -104,25 +96,21 @@ class Stage {
   bool copy_live(const archive::PlannedSegment& planned, const std::string& name) {
     const auto file = open_live(planned.incarnation, name);
     if (!file) return false;
-    archive_.stage_copy(file->get(), name, engine_.instance_user());
-    if (archive::find_last_page(file->get(), planned.segment, plan_.lineage.segment_size)) return true;
+    archive_.stage_copy(file.get(), name, engine_.instance_user());
+    if (archive::find_last_page(file.get(), planned.segment, plan_.lineage.segment_size)) return true;
     std::filesystem::remove(archive_.restore() / name);
     return false;
   }
 
-  std::optional<UniqueFd> open_live(const IncarnationId& incarnation, const std::string& name) const {
+  // An invalid one when it is there no more, or something else is in its place.
+  UniqueFd open_live(const IncarnationId& incarnation, const std::string& name) const {
     const auto data = target_.pool->record.directory / incarnation.text() / "data";
     std::error_code absent;
-    if (!std::filesystem::is_directory(data, absent)) return std::nullopt;
+    if (!std::filesystem::is_directory(data, absent)) return {};
     try {
-      UniqueFd file = open_beneath(open_directory(data).get(), std::filesystem::path("pg_wal") / name,
-                                   O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-      // PostgreSQL's user could have put anything there.
-      struct stat status{};
-      if (::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
-      return file;
+      return open_wal_file(open_directory(data).get(), name);
     } catch (const Error&) {
-      return std::nullopt;
+      return {};
     }
   }
 

@@ -18,22 +18,13 @@ BranchReference own(const Point& at) {
   return {.project = std::nullopt, .branch_text = "^self", .point = at};
 }
 
-std::string name_of_the_state_before(Engine& engine, const Body& body) {
-  const std::string base = "before-restore-" + snapshot_name_at(engine.clock().now(), {});
-  std::string name = base;
-  for (int number = 2; engine.catalog().find_snapshot(body.branch.id, name); ++number) {
-    name = fmt::format("{}-{}", base, number);
-  }
-  return name;
-}
-
 // Its volume is the old body's own. Where it begins and ends is noted once that is stopped.
 catalog::SnapshotRecord state_before(Engine& engine, const Body& old, const std::string& at) {
   return {.id = old.branch.incarnation,
           .project = old.project.id,
           .branch = old.branch.id,
           .incarnation = old.branch.incarnation,
-          .name = name_of_the_state_before(engine, old),
+          .name = snapshot_name_at(engine.clock().now(), engine.catalog().snapshots(old.branch.id), "before-restore-"),
           .message = fmt::format("before the restore to {}", at),
           .kind = catalog::SnapshotKind::restore,
           .redo = {},

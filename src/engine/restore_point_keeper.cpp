@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "engine/restore_points.h"
 #include "engine/snapshots.h"
+#include "postgres/consistency.h"
 #include "postgres/control_file.h"
 
 namespace pgtwig::engine {
@@ -17,11 +18,6 @@ constexpr std::chrono::milliseconds patience{1'000};
 constexpr std::chrono::seconds longest_pause{60};
 // One transaction can write for hours before its id is followed by another.
 constexpr std::uint64_t much_wal = 64u << 20;
-
-class NobodyListens final : public Listener {
- public:
-  void on_event(const Event&) override {}
-};
 
 // The newest restore point of each branch that has one.
 std::map<BranchId, catalog::SnapshotRecord> newest_restore_points(
@@ -80,10 +76,9 @@ bool RestorePointKeeper::has_written_since(const Body& body, const catalog::Snap
   Lsn end;
   if (engine_.instances().find(body)) {
     Instances::Admin admin = engine_.instances().admin(body);
-    const postgres::Row row =
-        admin->query("SELECT pg_current_wal_insert_lsn()::text, pg_snapshot_xmax(pg_current_snapshot())::text").at(0);
-    end = parse_lsn(row.at(0).value_or("")).value_or(Lsn{});
-    next_xid = std::stoull(row.at(1).value_or("0"));
+    const postgres::WalMoment moment = postgres::read_wal_moment(*admin);
+    end = moment.end;
+    next_xid = moment.next_xid;
   } else {
     const UniqueFd data = open_directory(body.data());
     const postgres::ControlFile control = postgres::read_control_file(data.get());

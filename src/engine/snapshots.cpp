@@ -47,11 +47,12 @@ catalog::SnapshotRecord require_snapshot(Engine& engine, const BranchPath& path,
               "write more of it, or its name");
 }
 
-std::string snapshot_name_at(TimePoint time, const std::vector<catalog::SnapshotRecord>& others) {
+std::string snapshot_name_at(TimePoint time, const std::vector<catalog::SnapshotRecord>& others,
+                             const std::string& prefix) {
   const auto day = std::chrono::floor<std::chrono::days>(time);
   const std::chrono::year_month_day date(day);
   const std::chrono::hh_mm_ss clock(std::chrono::floor<std::chrono::seconds>(time - day));
-  std::string name = fmt::format("{:04}{:02}{:02}-{:02}{:02}{:02}", static_cast<int>(date.year()),
+  std::string name = fmt::format("{}{:04}{:02}{:02}-{:02}{:02}{:02}", prefix, static_cast<int>(date.year()),
                                  static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
                                  clock.hours().count(), clock.minutes().count(), clock.seconds().count());
   const auto is_taken = [&](const std::string& candidate) {

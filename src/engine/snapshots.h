@@ -18,7 +18,8 @@ namespace pgtwig::engine {
 catalog::SnapshotRecord require_snapshot(Engine& engine, const BranchPath& branch, const std::string& name_or_id);
 
 // "20261121-065150", with "-2" and so on behind it when that is taken.
-std::string snapshot_name_at(TimePoint time, const std::vector<catalog::SnapshotRecord>& others);
+std::string snapshot_name_at(TimePoint time, const std::vector<catalog::SnapshotRecord>& others,
+                             const std::string& prefix = {});
 
 // create_snapshot() for callers that don't wait as long as a person for who holds the branch.
 SnapshotView take_snapshot(Engine& engine, const CreateSnapshot& request, Listener& listener,

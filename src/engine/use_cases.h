@@ -29,6 +29,12 @@ class Listener {
   virtual void on_event(const Event& event) = 0;
 };
 
+// For what is done without anybody asking.
+class NobodyListens final : public Listener {
+ public:
+  void on_event(const Event&) override {}
+};
+
 struct CreateProject {
   ProjectName name;
   std::optional<int> pg_major = {};

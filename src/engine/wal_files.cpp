@@ -1,14 +1,13 @@
 #include "engine/wal_files.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <memory>
 
+#include "archive/file_transfer.h"
 #include "base/error.h"
 
 namespace pgtwig::engine {
@@ -20,21 +19,10 @@ UniqueFd open_wal(int data_directory) {
 
 // Names that PostgreSQL gives to WAL files, sorted.
 std::vector<std::string> wal_file_names(int wal) {
-  UniqueFd own = open_beneath(wal, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(own.get()), ::closedir);
-  if (!stream) throw system_error(errno, "cannot read pg_wal");
-  own.release();
-  std::vector<std::string> names;
-  while (const dirent* entry = ::readdir(stream.get())) {
-    if (archive::wal_file_kind(entry->d_name)) names.emplace_back(entry->d_name);
-  }
+  std::vector<std::string> names = directory_names(wal, "pg_wal");
+  std::erase_if(names, [](const std::string& name) { return !archive::wal_file_kind(name); });
   std::ranges::sort(names);
   return names;
-}
-
-TimePoint modification_time(const struct stat& status) {
-  return TimePoint(std::chrono::duration_cast<std::chrono::microseconds>(
-      std::chrono::seconds(status.st_mtim.tv_sec) + std::chrono::nanoseconds(status.st_mtim.tv_nsec)));
 }
 
 // nullopt: it is gone, or no segment of that name.
@@ -50,11 +38,15 @@ std::optional<LiveSegment> look_at(int wal, const std::string& name, const archi
                    .segment = segment,
                    .completed_at = std::nullopt,
                    .until = last_page->value_or(archive::end_lsn(segment, segment_size))};
-  if (!*last_page) live.completed_at = modification_time(status);
+  if (!*last_page) live.completed_at = archive::last_write(status);
   return live;
 }
 
 }  // namespace
+
+UniqueFd open_wal_file(int data_directory, const std::string& name) {
+  return archive::open_regular_file_at(open_wal(data_directory).get(), name);
+}
 
 std::vector<LiveSegment> live_segments(int data_directory, archive::Timeline timeline, Bytes segment_size) {
   const UniqueFd wal = open_wal(data_directory);
@@ -70,7 +62,7 @@ std::vector<LiveSegment> live_segments(int data_directory, archive::Timeline tim
     if (live.completed_at || segments[at + 1].segment.number != live.segment.number + 1) continue;
     struct stat status{};
     if (::fstatat(wal.get(), live.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    live.completed_at = modification_time(status);
+    live.completed_at = archive::last_write(status);
     live.until = archive::end_lsn(live.segment, segment_size);
   }
   return segments;

@@ -14,6 +14,9 @@
 
 namespace pgtwig::engine {
 
+// Opens a file of pg_wal; an invalid one when it is absent. Throws Error not_allowed for anything but a regular file.
+UniqueFd open_wal_file(int data_directory, const std::string& name);
+
 struct LiveSegment {
   std::string name;
   archive::Segment segment;

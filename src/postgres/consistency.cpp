@@ -101,6 +101,12 @@ SourceFacts read_source_facts(Connection& source) {
   return facts;
 }
 
+WalMoment read_wal_moment(Connection& connection) {
+  const Row row =
+      connection.query("SELECT pg_current_wal_insert_lsn()::text, pg_snapshot_xmax(pg_current_snapshot())::text").at(0);
+  return {.end = require_lsn(row.at(0).value_or("")), .next_xid = std::stoull(row.at(1).value_or("0"))};
+}
+
 bool has_subscriptions(Connection& connection) {
   return connection.value("SELECT EXISTS (SELECT FROM pg_subscription)") == "t";
 }

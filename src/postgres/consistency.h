@@ -32,6 +32,12 @@ struct SourceFacts {
   std::uint64_t wal_since_redo() const { return current.value > redo.value ? current.value - redo.value : 0; }
 };
 SourceFacts read_source_facts(Connection& source);
+// How far a running server has come: nothing that it commits from now on is before either.
+struct WalMoment {
+  Lsn end;                     // insert position
+  std::uint64_t next_xid = 0;  // transactions from this one on have not begun
+};
+WalMoment read_wal_moment(Connection& connection);
 bool has_subscriptions(Connection& connection);
 // Of the connected database: "schema.table".
 std::vector<std::string> unlogged_tables(Connection& connection);
