@@ -149,6 +149,8 @@ int run_fetch(std::span<const std::string> arguments) {
   const UniqueFd target(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!target) throw system_error(errno, fmt::format("cannot make {}", path));
   share_or_copy(source.get(), target.get());
+  // Shared blocks are in no page of the new file yet: they are read while PostgreSQL replays the first of them.
+  posix_fadvise(target.get(), 0, 0, POSIX_FADV_WILLNEED);
   if (kind == WalFileKind::segment) note_progress(directory.get(), name);
   return status_done;
 }
