@@ -42,7 +42,7 @@ catalog::IncarnationRecord forked_incarnation(const Body& source, const Body& ta
   const UniqueFd data = open_directory(target.data());
   const postgres::ReplayStart start = postgres::read_replay_start(data.get());
   const Bytes segment_size = postgres::read_control_file(data.get()).wal_segment_size;
-  drop_wal_before(data.get(), start.redo, segment_size);
+  drop_wal_before(data.get(), start, segment_size);
   const auto& snapshot = source.snapshot;
   return {.id = target.branch.incarnation,
           .project = target.project.id,

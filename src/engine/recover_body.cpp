@@ -245,7 +245,7 @@ void stage(Engine& engine, const RecoveryPlan& plan, const Body& target) {
   const OsUser& user = engine.instance_user();
   Stage(engine, plan, target).fill();
   const UniqueFd data = open_directory(target.data());
-  drop_wal_before(data.get(), plan.start.redo, plan.lineage.segment_size);
+  drop_wal_before(data.get(), {.redo = plan.start.redo, .timeline = plan.start.timeline}, plan.lineage.segment_size);
   mark_as_archived(target, user);
   postgres::write_recovery_signal(data.get(), {user.uid, user.gid});
 }

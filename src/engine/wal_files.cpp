@@ -87,11 +87,12 @@ std::vector<std::string> wal_segment_names(int data_directory) {
   return names;
 }
 
-void drop_wal_before(int data_directory, Lsn redo, Bytes segment_size) {
+void drop_wal_before(int data_directory, const postgres::ReplayStart& start, Bytes segment_size) {
   const UniqueFd wal = open_wal(data_directory);
+  const std::uint64_t first = archive::segment_of(start.redo, segment_size);
   for (const std::string& name : wal_file_names(wal.get())) {
     const auto segment = archive::parse_segment_name(name, segment_size);
-    if (!segment || segment->number >= archive::segment_of(redo, segment_size)) continue;
+    if (!segment || (segment->number >= first && segment->timeline == start.timeline)) continue;
     if (::unlinkat(wal.get(), name.c_str(), 0) != 0 && errno != ENOENT) {
       throw system_error(errno, fmt::format("cannot remove pg_wal/{}", name));
     }

@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/time.h"
 #include "catalog/catalog.h"
+#include "postgres/control_file.h"
 
 namespace pgtwig::engine {
 
@@ -34,8 +35,9 @@ std::vector<std::string> wal_to_keep(int data_directory, const catalog::Incarnat
 
 std::vector<std::string> wal_segment_names(int data_directory);
 
-// Removes the segments of a fork that its replay doesn't begin with: they are its source's, and would be archived as
-// its own.
-void drop_wal_before(int data_directory, Lsn redo, Bytes segment_size);
+// Removes the segments of a fork that its replay has no use for: those before it begins, and those of another timeline.
+// They are its source's, and would be archived as its own; the last one of a timeline that a recovery ended stops in
+// the middle.
+void drop_wal_before(int data_directory, const postgres::ReplayStart& start, Bytes segment_size);
 
 }  // namespace pgtwig::engine

@@ -165,6 +165,19 @@ class Histories(RecoveryTest):
             name = f"demo/deep{depth}"
             self.assertEqual(self.rows(name), " ".join(map(str, range(1, depth + 1))))
 
+    def test_a_fork_archives_nothing_of_the_line_that_its_source_left(self) -> None:
+        self.insert("demo/main", 1)
+        self.create_at("demo/recovered", "demo/main", self.moment())
+        left = self.sql("demo/recovered", "SELECT pg_walfile_name(pg_current_wal_lsn())")
+        self.run_pgtwig("branch", "create", "demo/fork", "--from", "demo/recovered")
+        # A checkpoint looks at each segment of pg_wal that is not archived yet.
+        self.switch("demo/fork")
+        self.sql("demo/fork", "CHECKPOINT")
+        self.switch("demo/fork")
+        archived = sorted(file.name for file in self.archive("demo/fork").iterdir() if file.name.endswith(left[8:]))
+        self.assertEqual(archived, [left])
+        self.run_pgtwig("wal", "verify")
+
     def test_times_follow_a_branch_through_reset_and_restore(self) -> None:
         self.insert("demo/main", 1)
         self.run_pgtwig("branch", "create", "demo/dev")
