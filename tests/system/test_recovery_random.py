@@ -171,6 +171,7 @@ class Model:
             eventually(lambda: self.pgtwig.branches()[branch.name]["state"] == "failed", "the postmaster is gone")
             self.pgtwig.pgtwig("start", branch.name)
         else:
+            self.pgtwig.pgtwig("daemon", "start")  # the step before may have killed it, too
             self.pgtwig.kill_daemon()
         self.note(f"{how} {branch.name}")
 
