@@ -7,12 +7,11 @@ as soon as it exists.
 
 import collections
 import re
-import time
 from dataclasses import dataclass
 from typing import Callable
 
 from harness.case import SystemTest
-from harness.installation import Installation, Result, eventually
+from harness.installation import Installation, Result, eventually, moment_on
 
 
 @dataclass
@@ -204,17 +203,11 @@ class EveryPoint(SystemTest):
 
         return Operation(["branch", "delete", "demo/old", "--cascade"], prepare)
 
-    def moment(self, branch: str) -> str:
-        time.sleep(0.02)
-        text = self.sql(branch, "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
-        time.sleep(0.02)
-        return text
-
     def create_in_the_past(self) -> Operation:
         port = str(self.pgtwig.ports.first + 55)
         ensure_snapshot(self.pgtwig, "demo/main@v1")
         self.sql("demo/main", "INSERT INTO marks VALUES ('then')")
-        then = self.moment("demo/main")
+        then = moment_on(self.pgtwig, "demo/main")
         self.sql("demo/main", "INSERT INTO marks VALUES ('later')")
         return Operation(["branch", "create", "demo/new", "--at", then, "--port", port],
                          lambda pgtwig: pgtwig.pgtwig("branch", "delete", "demo/new", "--if-exists"))
@@ -222,7 +215,7 @@ class EveryPoint(SystemTest):
     def restore(self) -> Operation:
         ensure_snapshot(self.pgtwig, "demo/main@v1")
         ensure_branch(self.pgtwig, "demo/dev")
-        then = self.moment("demo/dev")
+        then = moment_on(self.pgtwig, "demo/dev")
 
         def prepare(pgtwig: Installation) -> None:
             mark(pgtwig, "demo/dev")

@@ -316,3 +316,17 @@ def eventually(condition, what: str, seconds: float = 30) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(0.02)
+
+
+def let_pass(seconds: float) -> None:
+    """Waits until the machine's clock is that much later: for tests of ages, and of moments apart from each other."""
+    begun = time.time()
+    eventually(lambda: time.time() > begun + seconds, f"{seconds} s have passed", seconds + 30)
+
+
+def moment_on(pgtwig: "Installation", branch: str) -> str:
+    """A time by the server's clock with nothing committed just before or after it."""
+    let_pass(0.02)
+    text = pgtwig.sql(branch, "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+    let_pass(0.02)
+    return text

@@ -6,11 +6,10 @@ import os
 import pathlib
 import signal
 import subprocess
-import time
 
 from harness import machine
 from harness.case import SystemTest
-from harness.installation import Result, eventually, postgres_programs
+from harness.installation import Result, eventually, let_pass, moment_on, postgres_programs
 
 
 class RecoveryTest(SystemTest):
@@ -36,11 +35,7 @@ class RecoveryTest(SystemTest):
         eventually(lambda: (self.archive(branch) / name).exists(), f"{name} of {branch} is archived")
 
     def moment(self, branch: str = "demo/main") -> str:
-        """A time with nothing committed just before or after it."""
-        time.sleep(0.02)
-        text = self.sql(branch, "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
-        time.sleep(0.02)
-        return text
+        return moment_on(self.pgtwig, branch)
 
     def create_at(self, name: str, source: str, point: str, **options) -> Result:
         return self.run_pgtwig("branch", "create", name, "--from", source, "--at", point, **options)
@@ -59,7 +54,7 @@ class RecoveryTest(SystemTest):
 class Points(RecoveryTest):
     def test_a_quiet_database_can_be_recovered_to_a_moment_ago(self) -> None:
         self.insert("demo/main", 1)
-        time.sleep(2.5)
+        let_pass(2.5)
         self.create_at("demo/ago", "demo/main", "2 seconds ago")
         self.assertEqual(self.rows("demo/ago"), "1")
         self.run_pgtwig("stop", "demo/main")

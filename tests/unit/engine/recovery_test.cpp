@@ -1,9 +1,10 @@
 // What a new daemon finds of an old one, and what it must not believe.
-#include <thread>
+#include <chrono>
 
 #include "base/fs.h"
 #include "engine/body.h"
 #include "engine/housekeeping.h"
+#include "tests/support/wait.h"
 #include "tests/unit/engine/engine_fixture.h"
 
 namespace pgtwig::engine {
@@ -19,10 +20,7 @@ class RecoveryTest : public EngineTest {
   }
   void reopen_and_wait() {
     open_engine();
-    for (int look = 0; look < 3000 && !engine_->housekeeping().has_restored(); ++look) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    ASSERT_TRUE(engine_->housekeeping().has_restored());
+    ASSERT_TRUE(testing::wait_until([&] { return engine_->housekeeping().has_restored(); }, std::chrono::seconds(30)));
   }
 };
 
