@@ -16,6 +16,7 @@
 #include "api/unix_stream.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "helper/helper_program.h"
 
 namespace pgtwig {
 namespace {
@@ -111,28 +112,11 @@ void prepare_process() {
 }
 
 std::filesystem::path install_helper(const Paths& paths) {
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe");
   const std::filesystem::path helper = paths.helper();
-  struct stat own{};
-  struct stat copy{};
-  if (::stat("/proc/self/exe", &own) != 0)
-    throw system_error(errno, fmt::format("cannot look at {}", program.string()));
-  const bool is_current = ::stat(helper.c_str(), &copy) == 0 && copy.st_size == own.st_size &&
-                          copy.st_mtim.tv_sec == own.st_mtim.tv_sec && copy.st_mtim.tv_nsec == own.st_mtim.tv_nsec;
-  if (is_current) return helper;
   make_directories(helper.parent_path(), 0755);
+  if (read_file_if_exists(helper) == helper_program()) return helper;
   // Instances run the one of before until the moment the new one has its name.
-  const std::filesystem::path fresh = helper.string() + ".new";
-  std::error_code error;
-  std::filesystem::remove(fresh, error);
-  if (!std::filesystem::copy_file("/proc/self/exe", fresh, error)) {
-    throw system_error(error.value(), fmt::format("cannot copy {} to {}", program.string(), fresh.string()));
-  }
-  const timespec times[] = {own.st_atim, own.st_mtim};
-  if (::chmod(fresh.c_str(), 0755) != 0 || ::utimensat(AT_FDCWD, fresh.c_str(), times, 0) != 0) {
-    throw system_error(errno, fmt::format("cannot prepare {}", fresh.string()));
-  }
-  std::filesystem::rename(fresh, helper);
+  write_file_durably(helper, helper_program(), 0755);
   return helper;
 }
 
