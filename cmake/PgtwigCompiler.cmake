@@ -14,25 +14,26 @@ if(CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
 endif()
 
-add_library(pgtwig_options INTERFACE)
-target_compile_options(pgtwig_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Werror
+# What every target is compiled with; pgtwig_options adds the libraries that every layer sees.
+add_library(pgtwig_flags INTERFACE)
+target_compile_options(pgtwig_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Werror
                                                 -fstack-protector-strong)
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # The optimiser of GCC 12 sees overlaps in std::string's operator+ that are not there (its bug 105651).
-  target_compile_options(pgtwig_options INTERFACE $<$<NOT:$<CONFIG:Debug>>:-Wno-restrict>)
+  target_compile_options(pgtwig_flags INTERFACE $<$<NOT:$<CONFIG:Debug>>:-Wno-restrict>)
 endif()
 # _GNU_SOURCE comes with g++; these two keep heavy headers quick and deprecated calls out.
-target_compile_definitions(pgtwig_options INTERFACE BOOST_ASIO_NO_DEPRECATED PGTWIG_VERSION="${PROJECT_VERSION}")
+target_compile_definitions(pgtwig_flags INTERFACE BOOST_ASIO_NO_DEPRECATED PGTWIG_VERSION="${PROJECT_VERSION}")
 find_program(MOLD mold)
 if(MOLD)
-  target_link_options(pgtwig_options INTERFACE -fuse-ld=mold)
+  target_link_options(pgtwig_flags INTERFACE -fuse-ld=mold)
 endif()
 if(PGTWIG_SANITIZE)
-  target_compile_options(pgtwig_options INTERFACE -fsanitize=${PGTWIG_SANITIZE} -fno-omit-frame-pointer
+  target_compile_options(pgtwig_flags INTERFACE -fsanitize=${PGTWIG_SANITIZE} -fno-omit-frame-pointer
                                                   -fno-sanitize-recover=all)
-  target_link_options(pgtwig_options INTERFACE -fsanitize=${PGTWIG_SANITIZE})
+  target_link_options(pgtwig_flags INTERFACE -fsanitize=${PGTWIG_SANITIZE})
   if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
     # GCC's manual warns of false ones with sanitizers; GCC 12 finds them in every std::variant.
-    target_compile_options(pgtwig_options INTERFACE -Wno-maybe-uninitialized)
+    target_compile_options(pgtwig_flags INTERFACE -Wno-maybe-uninitialized)
   endif()
 endif()

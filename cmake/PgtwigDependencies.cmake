@@ -11,4 +11,5 @@ pkg_check_modules(btrfsutil REQUIRED IMPORTED_TARGET libbtrfsutil)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 find_package(CLI11 REQUIRED)
 
-target_link_libraries(pgtwig_options INTERFACE spdlog::spdlog fmt::fmt Boost::headers Threads::Threads)
+add_library(pgtwig_options INTERFACE)
+target_link_libraries(pgtwig_options INTERFACE pgtwig_flags spdlog::spdlog fmt::fmt Boost::headers Threads::Threads)

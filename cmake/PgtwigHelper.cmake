@@ -1,23 +1,24 @@
-# The program that PostgreSQL runs (src/helper/) is archive/ and what it needs of base/, compiled once more for a static
-# link: fmt's library is packaged as a shared one only, so its code comes out of the headers. All in one unit, since
-# reading the headers takes longer than anything else.
-set(helper_sources src/helper/helper.cpp)
-foreach(part helper push file_transfer wal_segment)
-  list(APPEND helper_sources src/archive/${part}.cpp)
+# The program that PostgreSQL runs to archive its WAL, made of the few sources that it needs, and carried inside of pgtwig. Static, as it also
+# runs in containers, whose C library is another one; a build with sanitizers can't be, and so archives for native instances alone.
+add_executable(pgtwig_helper ${CMAKE_SOURCE_DIR}/src/helper/main.cpp)
+foreach(source archive/file_transfer archive/helper archive/local_archive archive/push archive/wal_segment base/bytes base/error base/fault
+               base/fs base/ids base/names base/time)
+  target_sources(pgtwig_helper PRIVATE ${CMAKE_SOURCE_DIR}/src/${source}.cpp)
 endforeach()
-foreach(part bytes error fault fs ids names time)
-  list(APPEND helper_sources src/base/${part}.cpp)
-endforeach()
-add_executable(pgtwig_helper ${helper_sources})
+# In one unit: reading the headers takes longer than anything else.
+set_target_properties(pgtwig_helper PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/helper UNITY_BUILD ON
+                                               UNITY_BUILD_BATCH_SIZE 0)
 target_include_directories(pgtwig_helper PRIVATE ${CMAKE_SOURCE_DIR}/src)
-target_compile_definitions(pgtwig_helper PRIVATE FMT_HEADER_ONLY)
-target_compile_options(pgtwig_helper PRIVATE -O1 -ffunction-sections -fdata-sections)
-target_link_options(pgtwig_helper PRIVATE -static -s -Wl,--gc-sections)
-set_target_properties(pgtwig_helper PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0
-                                               RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/helper)
+target_compile_options(pgtwig_helper PRIVATE -ffunction-sections -fdata-sections)
+target_link_options(pgtwig_helper PRIVATE -Wl,--gc-sections -s)
+target_link_libraries(pgtwig_helper PRIVATE pgtwig_flags fmt::fmt-header-only)
+if(NOT PGTWIG_SANITIZE)
+  target_link_options(pgtwig_helper PRIVATE -static)
+endif()
 
-# The binary carries it: main/helper_image.cpp takes its bytes in.
-set(helper_file ${CMAKE_BINARY_DIR}/helper/pgtwig_helper)
-set_source_files_properties(src/main/helper_image.cpp PROPERTIES COMPILE_DEFINITIONS PGTWIG_HELPER_FILE="${helper_file}"
-                                                                 OBJECT_DEPENDS ${helper_file})
-add_dependencies(pgtwig pgtwig_helper)
+add_library(pgtwig_helper_program STATIC ${CMAKE_SOURCE_DIR}/src/helper/helper_program.cpp)
+target_include_directories(pgtwig_helper_program PUBLIC ${CMAKE_SOURCE_DIR}/src)
+target_compile_definitions(pgtwig_helper_program PRIVATE PGTWIG_HELPER_PROGRAM="$<TARGET_FILE:pgtwig_helper>")
+target_link_libraries(pgtwig_helper_program PRIVATE pgtwig_flags)
+set_source_files_properties(${CMAKE_SOURCE_DIR}/src/helper/helper_program.cpp PROPERTIES OBJECT_DEPENDS ${CMAKE_BINARY_DIR}/helper/pgtwig_helper)
+add_dependencies(pgtwig_helper_program pgtwig_helper)

@@ -12,7 +12,7 @@ namespace pgtwig {
 
 namespace {
 
-constexpr std::array<std::string_view, 7> units = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+constexpr std::array<std::string_view, 7> byte_units = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
 
 // The power of 1024 that a unit stands for: "", "b", "k", "kb", "kib" and so on, in any case.
 std::expected<unsigned, std::string> unit_power(std::string_view unit) {
@@ -36,13 +36,13 @@ std::string format_bytes(Bytes bytes) {
   auto value = static_cast<double>(bytes.count);
   std::size_t unit = 0;
   // 1023.95 would be printed as 1024.0: such a number is better said in the next unit.
-  while (value >= 1023.95 && unit + 1 < units.size()) {
+  while (value >= 1023.95 && unit + 1 < byte_units.size()) {
     value /= 1024;
     ++unit;
   }
   std::string number = value < 99.95 ? fmt::format("{:.1f}", value) : fmt::format("{:.0f}", value);
   if (number.ends_with(".0")) number.resize(number.size() - 2);
-  return fmt::format("{} {}", number, units[unit]);
+  return fmt::format("{} {}", number, byte_units[unit]);
 }
 
 std::expected<Bytes, std::string> parse_bytes(std::string_view text) {

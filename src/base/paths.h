@@ -28,7 +28,7 @@ struct Paths {
   std::filesystem::path state_lock() const { return state / "state.lock"; }
   // What is known without the catalog: the installation's id and its pools elsewhere, a line each.
   std::filesystem::path installation_file() const { return state / "installation"; }
-  // A copy of this program that the instances' user can run: it archives their WAL and fetches it again.
+  // A program that the instances' user can run: it archives their WAL and fetches it again.
   std::filesystem::path helper() const { return state / "helper" / "pgtwig"; }
   std::filesystem::path start_lock() const { return run / "start.lock"; }
   std::filesystem::path pid_file() const { return run / "daemon.pid"; }

@@ -16,7 +16,7 @@
 #include "api/unix_stream.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "main/helper_image.h"
+#include "helper/helper_program.h"
 
 namespace pgtwig {
 namespace {
@@ -113,10 +113,10 @@ void prepare_process() {
 
 std::filesystem::path install_helper(const Paths& paths) {
   const std::filesystem::path helper = paths.helper();
-  if (read_file_if_exists(helper) == helper_image()) return helper;
   make_directories(helper.parent_path(), 0755);
+  if (read_file_if_exists(helper) == helper_program()) return helper;
   // Instances run the one of before until the moment the new one has its name.
-  write_file_durably(helper, helper_image(), 0755);
+  write_file_durably(helper, helper_program(), 0755);
   return helper;
 }
 

@@ -37,8 +37,8 @@ std::optional<gid_t> find_socket_group(bool is_root);
 // Descriptors for thousands of instances; no PG* variables, which would lead our own connections astray.
 void prepare_process();
 
-// Brings the program that PostgreSQL's user runs (archive_command, restore_command) up to date: the binary that carries
-// it may lie where that user has no way to, and may be rebuilt or removed while instances run. Returns its path.
+// Brings the program that PostgreSQL's user runs (archive_command, restore_command) up to date, in a place where that
+// user can reach it. Returns its path.
 std::filesystem::path install_helper(const Paths& paths);
 
 // PostgreSQL must be able to pass through every directory above what is its. Throws Error
