@@ -1,6 +1,7 @@
 #include "catalog/manifest.h"
 
 #include <boost/json.hpp>
+#include <chrono>
 #include <limits>
 #include <stdexcept>
 
@@ -215,6 +216,9 @@ std::string write_manifest(const Manifest& manifest) {
         {"created_at", format_rfc3339(branch.created_at)},
         {"expires_at", branch.expires_at ? json::value(format_rfc3339(*branch.expires_at)) : json::value(nullptr)}}}};
   if (manifest.snapshot) object["snapshot"] = snapshot_to_json(*manifest.snapshot);
+  if (manifest.schedule) {
+    object["schedule"] = {{"every", manifest.schedule->every.count()}, {"keep", manifest.schedule->keep}};
+  }
   return json::serialize(object) + "\n";
 }
 
@@ -237,6 +241,13 @@ std::expected<Manifest, std::string> parse_manifest(std::string_view text) {
     if (object.contains("snapshot")) {
       manifest.snapshot = parse_snapshot(object_member(object, "snapshot"), manifest.branch);
       if (manifest.snapshot->id != manifest.branch.incarnation) return std::unexpected("it is of two volumes");
+    }
+    if (object.contains("schedule")) {
+      const json::object& schedule = object_member(object, "schedule");
+      const std::int64_t every = number_member(schedule, "every");
+      if (every < 0) return std::unexpected("every is out of range");
+      manifest.schedule = ScheduleRecord{
+          .branch = manifest.branch.id, .every = std::chrono::seconds(every), .keep = text_member(schedule, "keep")};
     }
     return manifest;
   } catch (const Malformed& malformed) {

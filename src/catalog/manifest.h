@@ -26,6 +26,8 @@ struct Manifest {
   BranchRecord branch;  // its incarnation is this volume, whatever kind it is of
   // Of a snapshot's volume; `branch` is then whose snapshot it is.
   std::optional<SnapshotRecord> snapshot = {};
+  // Of a branch that has one of its own; absent too in what was written before manifests had it.
+  std::optional<ScheduleRecord> schedule = {};
 };
 
 std::string write_manifest(const Manifest& manifest);

@@ -262,7 +262,8 @@ catalog::Manifest manifest_of(Engine& engine, const Body& body) {
           .committed = is_committed(engine, body),
           .project = body.project,
           .branch = body.branch,
-          .snapshot = body.snapshot};
+          .snapshot = body.snapshot,
+          .schedule = body.snapshot ? std::nullopt : engine.catalog().find_schedule(body.branch.id)};
 }
 
 }  // namespace

@@ -50,14 +50,14 @@ Doomed with_belongings(Engine& engine, const Branches& branches) {
   return all;
 }
 
-// Snapshots that somebody wanted and nobody but somebody removes, as "demo/dev@v1".
-std::vector<std::string> lasting_snapshots(const catalog::ProjectRecord& project, const Doomed& all) {
+// Those of them that `lasts` finds, as "demo/dev@v1".
+std::vector<std::string> lasting_snapshots(const catalog::ProjectRecord& project, const Doomed& all,
+                                           bool (*lasts)(const catalog::SnapshotRecord&)) {
   std::vector<std::string> names;
   for (const auto& snapshot : all.snapshots) {
+    if (!lasts(snapshot)) continue;
     const auto branch = std::ranges::find(all.branches, snapshot.branch, &catalog::BranchRecord::id);
-    if (snapshot.kind != catalog::SnapshotKind::scheduled) {
-      names.push_back(snapshot_path(project, *branch, snapshot.name));
-    }
+    names.push_back(snapshot_path(project, *branch, snapshot.name));
   }
   return names;
 }
@@ -128,7 +128,8 @@ std::vector<std::string> delete_branch(Engine& engine, const DeleteBranch& reque
                 fmt::format("`pgtwig branch delete {} --cascade` deletes them, too", path.text()));
   }
   const Doomed all = with_belongings(engine, branches);
-  const auto lasting = lasting_snapshots(project, all);
+  const auto lasting =
+      lasting_snapshots(project, all, request.only_if_expired ? outlasts_its_branch : is_kept_by_somebody);
   if (!lasting.empty() && !request.cascade) {
     throw Error(ErrorCode::conflict, fmt::format("branch {} has {}", path.text(), count_of_snapshots(lasting)),
                 fmt::format("`pgtwig branch delete {} --cascade` deletes them, too", path.text()));
@@ -161,7 +162,7 @@ void delete_project(Engine& engine, const DeleteProject& request, Listener& list
                 fmt::format("`pgtwig project delete {} --force` deletes them, too", project.name.text()));
   }
   const Doomed all = with_belongings(engine, branches);
-  const auto lasting = lasting_snapshots(project, all);
+  const auto lasting = lasting_snapshots(project, all, is_kept_by_somebody);
   if (!lasting.empty() && !request.force) {
     throw Error(ErrorCode::conflict, fmt::format("project {} has {}", project.name.text(), count_of_snapshots(lasting)),
                 fmt::format("`pgtwig project delete {} --force` deletes them, too", project.name.text()));

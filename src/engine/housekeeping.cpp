@@ -14,6 +14,7 @@
 #include "engine/open_installation.h"
 #include "engine/operation.h"
 #include "engine/pools.h"
+#include "engine/snapshots.h"
 #include "engine/sweeper.h"
 #include "engine/use_cases.h"
 #include "engine/wal_retention.h"
@@ -166,18 +167,12 @@ void Housekeeping::sync_pools() {
 }
 
 // Those that somebody wanted stand in the way of its end, as its children do.
-bool Housekeeping::has_lasting_snapshots(const catalog::BranchRecord& branch) {
-  return std::ranges::any_of(engine_.catalog().snapshots(branch.id), [](const catalog::SnapshotRecord& snapshot) {
-    return snapshot.kind != catalog::SnapshotKind::scheduled;
-  });
-}
-
 void Housekeeping::delete_expired_branches() {
   const TimePoint now = engine_.clock().now();
   NobodyListens nobody;
   for (const auto& branch : engine_.catalog().branches()) {
     if (!branch.expires_at || *branch.expires_at > now || !engine_.catalog().children(branch.id).empty()) continue;
-    if (has_lasting_snapshots(branch)) continue;
+    if (std::ranges::any_of(engine_.catalog().snapshots(branch.id), outlasts_its_branch)) continue;
     const auto project = engine_.catalog().find_project(branch.project);
     if (!project) continue;
     try {

@@ -43,7 +43,6 @@ class Housekeeping {
   void checkpoint_sources();
   void sync_pools();
   void delete_expired_branches();
-  bool has_lasting_snapshots(const catalog::BranchRecord& branch);
   void keep_logs_small();
   void take_restore_points();
   void drop_old_wal();

@@ -253,6 +253,7 @@ class Collection {
     used_ports_.insert(branch.port);
     transaction.insert(branch);
     history_.insert(transaction, branch);
+    if (const auto& schedule = manifests_.at(branch.id).schedule) transaction.put(*schedule);
     ++report_.branches;
     return true;
   }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/keep_rules.h"
+#include "engine/body.h"
 #include "engine/use_cases.h"
 
 namespace pgtwig::engine {
@@ -79,6 +80,7 @@ ScheduleView set_schedule(Engine& engine, const SetSchedule& request) {
   }
   transaction->commit();
   transaction.reset();
+  refresh_manifest(engine, load_body(engine, project, branch));
   return schedule_view(engine, project, branch);
 }
 

@@ -47,6 +47,14 @@ catalog::SnapshotRecord require_snapshot(Engine& engine, const BranchPath& path,
               "write more of it, or its name");
 }
 
+bool is_kept_by_somebody(const catalog::SnapshotRecord& snapshot) {
+  return snapshot.kind != catalog::SnapshotKind::scheduled;
+}
+
+bool outlasts_its_branch(const catalog::SnapshotRecord& snapshot) {
+  return snapshot.kind == catalog::SnapshotKind::manual;
+}
+
 std::string snapshot_name_at(TimePoint time, const std::vector<catalog::SnapshotRecord>& others,
                              const std::string& prefix) {
   const auto day = std::chrono::floor<std::chrono::days>(time);

@@ -17,6 +17,11 @@ namespace pgtwig::engine {
 // ids begin so.
 catalog::SnapshotRecord require_snapshot(Engine& engine, const BranchPath& branch, const std::string& name_or_id);
 
+// Whether deleting its branch must be told to delete it, too. What a schedule took goes without a word.
+bool is_kept_by_somebody(const catalog::SnapshotRecord& snapshot);
+// Whether a branch whose time is over stays for it: somebody made it. What a restore kept was only for undoing that.
+bool outlasts_its_branch(const catalog::SnapshotRecord& snapshot);
+
 // "20261121-065150", with "-2" and so on behind it when that is taken.
 std::string snapshot_name_at(TimePoint time, const std::vector<catalog::SnapshotRecord>& others,
                              const std::string& prefix = {});

@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "engine/body.h"
 #include "engine/housekeeping.h"
+#include "tests/support/errors.h"
 #include "tests/support/wait.h"
 #include "tests/unit/engine/engine_fixture.h"
 
@@ -89,6 +90,24 @@ TEST_F(RecoveryTest, ExpiryDeletesTheBranchItSawAndNoOtherOfThatName) {
   EXPECT_TRUE(expire(id, now).empty());
   EXPECT_TRUE(expire(BranchId::random(), now + std::chrono::hours(2)).empty());
   EXPECT_EQ(expire(id, now + std::chrono::hours(2)).size(), 1U);
+}
+
+TEST_F(RecoveryTest, ExpiryWaitsForASnapshotThatSomebodyMadeAndForNoOther) {
+  make_project();
+  create_branch(*engine_, {.path = path("dev"), .time_to_live = std::chrono::seconds(3600)}, listener_);
+  const DeleteBranch request{
+      .path = path("dev"),
+      .if_exists = true,
+      .only_if_expired = DeleteBranch::Expiry{record("dev").id, engine_->clock().now() + std::chrono::hours(2)}};
+  for (const auto kind :
+       {catalog::SnapshotKind::scheduled, catalog::SnapshotKind::restore, catalog::SnapshotKind::manual}) {
+    create_snapshot(*engine_,
+                    {.branch = path("dev"), .name = std::string(catalog::snapshot_kind_name(kind)), .kind = kind},
+                    listener_);
+  }
+  EXPECT_EQ(testing::code_of([&] { delete_branch(*engine_, request, listener_); }), ErrorCode::conflict);
+  delete_snapshot(*engine_, {.branch = path("dev"), .name_or_id = "manual"}, listener_);
+  EXPECT_EQ(delete_branch(*engine_, request, listener_).size(), 1U);
 }
 
 }  // namespace
