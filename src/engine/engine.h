@@ -11,6 +11,7 @@
 
 #include "base/config.h"
 #include "base/locks.h"
+#include "base/metrics.h"
 #include "base/paths.h"
 #include "base/process.h"
 #include "base/time.h"
@@ -31,6 +32,7 @@ class Sweeper;
 class SizeMeter;
 class Housekeeping;
 class Wakes;
+class ConnectionCounter;
 
 // The concrete parts that an engine is made of; tests put in others.
 struct EngineParts {
@@ -68,6 +70,7 @@ class Engine {
   TimePoint opened_at() const { return opened_at_; }
 
   NamedLocks& locks() { return locks_; }
+  Metrics& metrics() { return metrics_; }
   EventBus& events() { return *events_; }
   Pools& pools() { return *pools_; }
   Ports& ports() { return *ports_; }
@@ -77,6 +80,7 @@ class Engine {
   SizeMeter& sizes() { return *sizes_; }
   Housekeeping& housekeeping() { return *housekeeping_; }
   Wakes& wakes() { return *wakes_; }
+  ConnectionCounter& connections() { return *connections_; }
 
  private:
   EngineParts parts_;
@@ -85,6 +89,7 @@ class Engine {
   std::vector<postgres::Installation> installations_;
   std::chrono::steady_clock::time_point installations_found_at_;
   NamedLocks locks_;
+  Metrics metrics_;
   std::unique_ptr<EventBus> events_;
   std::unique_ptr<Pools> pools_;
   std::unique_ptr<Ports> ports_;
@@ -93,6 +98,7 @@ class Engine {
   std::unique_ptr<Sweeper> sweeper_;
   std::unique_ptr<SizeMeter> sizes_;
   std::unique_ptr<Wakes> wakes_;
+  std::unique_ptr<ConnectionCounter> connections_;
   std::unique_ptr<Housekeeping> housekeeping_;
 };
 

@@ -71,6 +71,7 @@ jit = false
 pg_stat_statements.max = 1000
 [branch]
 shared_buffers = "32MB"
+suspend_after = "30m"
 [wal]
 archive = false
 limit = "10G"
@@ -81,6 +82,7 @@ every = "15m"
 keep = "12h, 30d"
 )");
   EXPECT_EQ(config.runtime, "podman");
+  EXPECT_EQ(config.branch_suspend_after, std::chrono::minutes(30));
   EXPECT_EQ(config.log_level, "debug");
   EXPECT_EQ(config.pool, "fast");
   EXPECT_EQ(config.pool_image_size, 10_GiB);
