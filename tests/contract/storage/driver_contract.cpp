@@ -19,7 +19,7 @@ std::unique_ptr<storage::VolumeDriver> open_any_driver(const std::string& driver
 }
 
 void DriverContract::SetUp() {
-  if (std::string reason = why_no_file_system(); !reason.empty()) GTEST_SKIP() << reason;
+  if (std::string reason = why_no_file_system(GetParam().file_system); !reason.empty()) GTEST_SKIP() << reason;
   file_system_.emplace(GetParam().file_system);
   driver_ = open_any_driver(GetParam().driver, pool());
 }
