@@ -5,6 +5,7 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import inspect
+import json
 import os
 import pathlib
 import shutil
@@ -83,20 +84,31 @@ def make_root(into: pathlib.Path, kernel: pathlib.Path) -> None:
               'umount "$1".view; rmdir "$1".view; exit $made')
 
 
+def versions(apt: debian.PrivateApt) -> dict:
+    """What the guest would be made of by the package lists, which are slow to ask."""
+    remembered = apt.home / "versions.json"
+    if remembered.exists() and remembered.stat().st_mtime > (apt.home / "updated").stat().st_mtime:
+        return json.loads(remembered.read_text())
+    kernel = apt.dependency(f"linux-image-{KERNEL}", "linux-image-")
+    found = {"suite": apt.suite_version(SUITE), "kernel_package": kernel, "kernel": apt.version(kernel), "zfs": apt.version("zfs-dkms")}
+    remembered.write_text(json.dumps(found))
+    return found
+
+
 def guest() -> Guest:
     """All that it takes to boot, from the cache where it is there."""
     with cache.alone("apt"):
         apt = debian.PrivateApt(cache.folder() / f"apt-{SUITE}", {SUITE: "main contrib"}, installed=False)
         apt.update()
-        kernel_package = apt.dependency(f"linux-image-{KERNEL}", "linux-image-")
-        kernel_key = f"{kernel_package.removeprefix('linux-image-')}-{apt.version(kernel_package)}"
-        zfs_version = apt.version("zfs-dkms")
-        recipe = [apt.suite_version(SUITE), kernel_key, *PACKAGES, IMAGE_SIZE, inspect.getsource(bootstrap), inspect.getsource(make_root),
+        version = versions(apt)
+        package = version["kernel_package"]
+        kernel_key = f"{package.removeprefix('linux-image-')}-{version['kernel']}"
+        recipe = [version["suite"], kernel_key, *PACKAGES, IMAGE_SIZE, inspect.getsource(bootstrap), inspect.getsource(make_root),
                   (HERE / "guest" / "init").read_text()]
-        kernel = cache.made("kernel", kernel_key, lambda into: make_kernel(into, apt, kernel_package))
+        kernel = cache.made("kernel", kernel_key, lambda into: make_kernel(into, apt, package))
     root_key = hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:16]
     # Compiling is one core's work for half of the time, and unpacking is the disk's.
     with concurrent.futures.ThreadPoolExecutor() as both:
-        modules = both.submit(cache.made, "zfs", f"{zfs_version}-{kernel_key}", lambda into: make_modules(into, kernel_package))
+        modules = both.submit(cache.made, "zfs", f"{version['zfs']}-{kernel_key}", lambda into: make_modules(into, package))
         root = both.submit(cache.made, "root", root_key, lambda into: make_root(into, kernel))
         return Guest(kernel / "vmlinuz", modules.result(), root.result() / "root.img")

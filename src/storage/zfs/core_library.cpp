@@ -10,6 +10,7 @@
 
 #include "base/process.h"
 #include "storage/zfs/zfs_error.h"
+#include "storage/zfs/zpool.h"
 
 namespace pgtwig::storage::zfs {
 
@@ -48,6 +49,7 @@ struct CoreLibrary::Symbols {
   int (*destroy)(const char*) = nullptr;
   int (*snapshot)(nvlist*, nvlist*, nvlist**) = nullptr;
   int (*destroy_snaps)(nvlist*, int, nvlist**) = nullptr;
+  int (*sync)(const char*, nvlist*, nvlist**) = nullptr;
 
   int (*list_alloc)(nvlist**, unsigned, int) = nullptr;
   void (*list_free)(nvlist*) = nullptr;
@@ -74,6 +76,7 @@ struct CoreLibrary::Symbols {
     find(destroy, "lzc_destroy");
     find(snapshot, "lzc_snapshot");
     find(destroy_snaps, "lzc_destroy_snaps");
+    find(sync, "lzc_sync");
     find(list_alloc, "nvlist_alloc");
     find(list_free, "nvlist_free");
     find(add_number, "nvlist_add_uint64");
@@ -183,6 +186,13 @@ void CoreLibrary::destroy_snapshot(const std::string& snapshot) const {
   const int error_number = symbols_->destroy_snaps(list.get(), when_unused, &errors);
   symbols_->list_free(errors);
   if (error_number != 0) throw zfs_error(error_number, fmt::format("cannot destroy snapshot {}", snapshot));
+}
+
+void CoreLibrary::sync(const std::string& dataset) const {
+  const List no_options(*symbols_);
+  nvlist* nothing = nullptr;
+  const int error_number = symbols_->sync(zpool_of(dataset).c_str(), no_options.get(), &nothing);
+  if (error_number != 0) throw zfs_error(error_number, fmt::format("cannot sync zpool {}", zpool_of(dataset)));
 }
 
 }  // namespace pgtwig::storage::zfs

@@ -38,6 +38,10 @@ class CoreLibrary {
   // Now, or when its last clone is gone.
   void destroy_snapshot(const std::string& snapshot) const;
 
+  // Ends the transaction group of the dataset's zpool: all that was written so far is on disk, as it is and not as a
+  // log to be replayed.
+  void sync(const std::string& dataset) const;
+
  private:
   struct Symbols;
   class List;

@@ -108,7 +108,9 @@ class ZfsDriver final : public VolumeDriver {
   void refork_part(const VolumeId& source, const VolumeId& target, const std::filesystem::path& relative) override {
     UniqueFd source_volume = open_volume(source);
     UniqueFd target_volume = open_volume(target);
-    make_durable(replace_part(source_volume.get(), target_volume.get(), relative, {.fill = copy_content}).get());
+    replace_part(source_volume.get(), target_volume.get(), relative, {.fill = copy_content});
+    // A replay of the intent log would give directories other times.
+    core_.sync(dataset_);
   }
 
   void destroy(const VolumeId& volume) override {

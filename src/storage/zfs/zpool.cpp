@@ -141,9 +141,11 @@ void mount_zpool(const std::filesystem::path& image, const std::filesystem::path
   if (get_properties(*zpool, "mountpoint").at(0) != mount_point) {
     Command command;
     command.argv = {"zfs", "set", "mountpoint=" + mount_point.string(), *zpool};
+    // Mounts what has to be moved, or leaves it unmounted.
     run_command_checked(command, fmt::format("cannot mount {}", image.string()), ErrorCode::storage_failed);
   }
-  mount_dataset(*zpool, mount_point);
+  for (const Row& row : list_rows(*zpool, 1))  // the pool's own dataset, and the volumes in it
+    if (!row.is_mounted && row.mountpoint.starts_with('/')) mount_dataset(row.name, row.mountpoint);
 }
 
 void export_zpool(const std::string& zpool) {

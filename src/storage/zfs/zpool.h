@@ -32,7 +32,7 @@ struct ZpoolDevice {
   std::filesystem::path device;
 };
 std::vector<ZpoolDevice> parse_zpool_devices(std::string_view listed);
-// Imports it where it is not, and mounts its topmost dataset.
+// Imports it where it is not, and mounts its topmost dataset and those in that.
 void mount_zpool(const std::filesystem::path& image, const std::filesystem::path& mount_point);
 // Unmounts all of it. Throws busy.
 void export_zpool(const std::string& zpool);

@@ -28,6 +28,8 @@ VolumeId DriverContract::make_sample() {
   VolumeId volume = VolumeId::random();
   driver_->create(volume);
   write_sample_tree(path_of(volume));
+  // There a file has blocks when they are on disk, and looks like a hole until then.
+  if (GetParam().file_system == FileSystemKind::zfs) file_system_->sync();
   return volume;
 }
 
