@@ -20,7 +20,7 @@ using testing::made_segment_size;
 class ArchiveOn : public ::testing::TestWithParam<FileSystemKind> {
  protected:
   void SetUp() override {
-    if (const std::string why = pgtwig::testing::why_no_file_system(); !why.empty()) GTEST_SKIP() << why;
+    if (const std::string why = pgtwig::testing::why_no_file_system(GetParam()); !why.empty()) GTEST_SKIP() << why;
     file_system_.emplace(GetParam());
     archive_.emplace(archive_directory(file_system_->path(), IncarnationId::random()));
     archive_->make(OsUser::current());
