@@ -307,15 +307,14 @@ postgres::Connection Instances::connect(const Body& body, const std::string& dat
     throw Error(ErrorCode::conflict, fmt::format("{} is not running", body.name()),
                 fmt::format("`pgtwig start {}`", body.name()));
   }
-  {
-    const std::lock_guard lock(mutex_);
-    ++opened_[body.branch.incarnation];
-  }
-  return postgres::Connection::open({.socket_directory = files.socket_directory(),
-                                     .port = body.branch.port,
-                                     .database = database,
-                                     .server_user = engine_.instance_user().name,
-                                     .server_pid = process->pid()});
+  postgres::Connection connection = postgres::Connection::open({.socket_directory = files.socket_directory(),
+                                                                .port = body.branch.port,
+                                                                .database = database,
+                                                                .server_user = engine_.instance_user().name,
+                                                                .server_pid = process->pid()});
+  const std::lock_guard lock(mutex_);
+  ++opened_[body.branch.incarnation];
+  return connection;
 }
 
 std::int64_t Instances::connections_opened(const IncarnationId& id) const {

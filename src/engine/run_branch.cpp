@@ -121,7 +121,8 @@ BranchView stop_and_record(Engine& engine, Operation& operation, const Body& bef
 BranchView start_branch(Engine& engine, const StartBranch& request, Listener& listener) {
   const auto lock = lock_to_run(engine, request.path);
   const Body current = require_body(engine, request.path);
-  if (engine.instances().find(current)) {
+  const bool runs = engine.instances().find(current).has_value();
+  if (runs && current.branch.wants_running) {
     if (changes_anything(request, current)) {
       throw Error(ErrorCode::conflict, fmt::format("{} is running: what was asked for takes a restart", current.name()),
                   fmt::format("`pgtwig restart {}` with the same options", current.name()));
@@ -134,6 +135,8 @@ BranchView start_branch(Engine& engine, const StartBranch& request, Listener& li
   engine.instances().require_memory(body);
   return engine.operations().run("branch start", body.name(), listener, [&](Operation& operation) {
     operation.begin();
+    // A daemon ended between its start and the commit.
+    if (runs) operation.step("Stop instance", [&] { engine.instances().stop(current); });
     try {
       return start_and_record(engine, operation, body);
     } catch (const Error& error) {
