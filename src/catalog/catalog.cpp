@@ -61,6 +61,11 @@ class SqliteCatalog final : public Catalog {
     return all(read_branch, "SELECT * FROM branches WHERE parent = ? ORDER BY name", branch);
   }
 
+  std::optional<BranchRecord> selected_branch() override {
+    return one(read_branch,
+               "SELECT branches.* FROM installation JOIN branches ON branches.id = installation.selected_branch");
+  }
+
   std::vector<std::uint16_t> used_ports(const std::string& host) override {
     // Answered by the index alone.
     return all(

@@ -41,6 +41,7 @@ struct ProjectRecord {
   std::string runtime;  // "native"
   Settings settings;    // --set of the project
   TimePoint created_at;
+  std::optional<std::chrono::seconds> suspend_after = {};  // of its branches but main; absent: as configured
 };
 
 enum class Durability { full, relaxed, none };
@@ -73,6 +74,10 @@ struct BranchRecord {
   Origin origin;
   TimePoint created_at;  // of the branch; a reset keeps it
   std::optional<TimePoint> expires_at;
+  // Rests, and is started when somebody connects; `wants_running` is false then. Neither: stopped by hand.
+  bool is_suspended = false;
+  // Unused for so long it is suspended; zero: never; absent: as its project's branches.
+  std::optional<std::chrono::seconds> suspend_after = {};
 };
 
 // One body that a branch has or had: kept, with its WAL archive, for as long as its history can be recovered from. The
@@ -176,6 +181,8 @@ class Transaction {
   virtual void insert(const BranchRecord& branch) = 0;
   virtual void update(const BranchRecord& branch) = 0;
   virtual void remove_branch(const BranchId& branch) = 0;
+  // nullopt: none.
+  virtual void select_branch(const std::optional<BranchId>& branch) = 0;
 
   virtual void insert(const IncarnationRecord& incarnation) = 0;
   virtual void update(const IncarnationRecord& incarnation) = 0;
@@ -221,6 +228,8 @@ class Catalog {
   virtual std::optional<BranchRecord> find_branch(const ProjectId& project, const BranchName& name) = 0;
   virtual std::optional<BranchRecord> find_branch(const BranchId& id) = 0;
   virtual std::vector<BranchRecord> children(const BranchId& branch) = 0;
+  // Where the installation's endpoint leads who names no branch.
+  virtual std::optional<BranchRecord> selected_branch() = 0;
   // Of a host's branches; cheap with thousands of them.
   virtual std::vector<std::uint16_t> used_ports(const std::string& host) = 0;
 

@@ -37,6 +37,10 @@ class Row {
     if (skip_null()) return std::nullopt;
     return time();
   }
+  std::optional<std::chrono::seconds> optional_seconds() {
+    if (skip_null()) return std::nullopt;
+    return std::chrono::seconds(integer());
+  }
   template <class AnyId>
   AnyId id() {
     std::string value = text();
@@ -114,6 +118,9 @@ class Connection {
   static void bind(SQLite::Statement& statement, int index, Lsn value) { statement.bind(index, format_lsn(value)); }
   static void bind(SQLite::Statement& statement, int index, TimePoint value) {
     statement.bind(index, static_cast<std::int64_t>(value.time_since_epoch().count()));
+  }
+  static void bind(SQLite::Statement& statement, int index, std::chrono::seconds value) {
+    statement.bind(index, std::int64_t{value.count()});
   }
   template <class Tag>
   static void bind(SQLite::Statement& statement, int index, const Id<Tag>& value) {

@@ -61,6 +61,22 @@ bool flag_member(const json::object& object, std::string_view name) {
   return value.get_bool();
 }
 
+// Absent where an older pgtwig wrote it.
+bool optional_flag(const json::object& object, std::string_view name) {
+  return object.contains(name) && flag_member(object, name);
+}
+
+std::optional<std::chrono::seconds> optional_seconds(const json::object& object, std::string_view name) {
+  if (!object.contains(name) || member(object, name).is_null()) return std::nullopt;
+  const std::int64_t seconds = number_member(object, name);
+  if (seconds < 0) throw Malformed(std::string(name) + " is out of range");
+  return std::chrono::seconds(seconds);
+}
+
+json::value seconds_to_json(const std::optional<std::chrono::seconds>& seconds) {
+  return seconds ? json::value(std::int64_t{seconds->count()}) : json::value(nullptr);
+}
+
 template <class Parsed>
 Parsed checked(std::optional<Parsed> parsed, std::string_view name) {
   if (!parsed) throw Malformed(std::string(name) + " is malformed");
@@ -100,7 +116,8 @@ ProjectRecord parse_project(const json::object& object) {
           .pg_major = static_cast<int>(number_member(object, "pg_version")),
           .runtime = text_member(object, "runtime"),
           .settings = settings_member(object, "settings"),
-          .created_at = checked(parse_rfc3339(text_member(object, "created_at")), "created_at")};
+          .created_at = checked(parse_rfc3339(text_member(object, "created_at")), "created_at"),
+          .suspend_after = optional_seconds(object, "suspend_after")};
 }
 
 BranchRecord parse_branch(const json::object& object, const ProjectId& project) {
@@ -126,7 +143,10 @@ BranchRecord parse_branch(const json::object& object, const ProjectId& project) 
                                  .lsn = text_member(origin, "lsn"),
                                  .time = checked(parse_rfc3339(text_member(origin, "time")), "origin time")},
                       .created_at = checked(parse_rfc3339(text_member(object, "created_at")), "created_at"),
-                      .expires_at = std::nullopt};
+                      .expires_at = std::nullopt,
+                      .is_suspended = optional_flag(object, "is_suspended"),
+                      .suspend_after = optional_seconds(object, "suspend_after")};
+  if (branch.is_suspended && branch.wants_running) throw Malformed("is_suspended contradicts wants_running");
   if (!member(object, "parent").is_null()) {
     branch.parent = checked(BranchId::parse(text_member(object, "parent")), "parent");
   }
@@ -192,7 +212,8 @@ std::string write_manifest(const Manifest& manifest) {
         {"pg_version", project.pg_major},
         {"runtime", project.runtime},
         {"settings", settings_to_json(project.settings)},
-        {"created_at", format_rfc3339(project.created_at)}}},
+        {"created_at", format_rfc3339(project.created_at)},
+        {"suspend_after", seconds_to_json(project.suspend_after)}}},
       {"branch",
        {{"id", branch.id.text()},
         {"name", branch.name.text()},
@@ -213,7 +234,9 @@ std::string write_manifest(const Manifest& manifest) {
           {"lsn", branch.origin.lsn},
           {"time", format_rfc3339(branch.origin.time)}}},
         {"created_at", format_rfc3339(branch.created_at)},
-        {"expires_at", branch.expires_at ? json::value(format_rfc3339(*branch.expires_at)) : json::value(nullptr)}}}};
+        {"expires_at", branch.expires_at ? json::value(format_rfc3339(*branch.expires_at)) : json::value(nullptr)},
+        {"is_suspended", branch.is_suspended},
+        {"suspend_after", seconds_to_json(branch.suspend_after)}}}};
   if (manifest.snapshot) object["snapshot"] = snapshot_to_json(*manifest.snapshot);
   return json::serialize(object) + "\n";
 }

@@ -137,7 +137,8 @@ ProjectRecord read_project(Row row) {
           .pg_major = static_cast<int>(row.integer()),
           .runtime = row.text(),
           .settings = read_settings(row),
-          .created_at = row.time()};
+          .created_at = row.time(),
+          .suspend_after = row.optional_seconds()};
 }
 
 BranchRecord read_branch(Row row) {
@@ -157,7 +158,9 @@ BranchRecord read_branch(Row row) {
           .maybe_has_subscriptions = row.boolean(),
           .origin = {.branch = row.text(), .snapshot = row.text(), .lsn = row.text(), .time = row.time()},
           .created_at = row.time(),
-          .expires_at = row.optional_time()};
+          .expires_at = row.optional_time(),
+          .is_suspended = row.boolean(),
+          .suspend_after = row.optional_seconds()};
 }
 
 IncarnationRecord read_incarnation(Row row) {

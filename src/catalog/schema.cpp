@@ -17,8 +17,8 @@ constexpr int application_id = 0x70677477;
 
 // The script at index n leads from schema version n to n + 1. A script that was released is never changed.
 //
-// Times are microseconds since 1970, settings JSON objects, lists JSON arrays, LSNs as PostgreSQL writes them. Foreign
-// keys are checked at the commit, so that a transaction may remove or swap things in any order.
+// Times are microseconds since 1970, durations seconds, settings JSON objects, lists JSON arrays, LSNs as PostgreSQL
+// writes them. Foreign keys are checked at the commit, so that a transaction may remove or swap things in any order.
 constexpr std::array migrations = {
     R"sql(
 CREATE TABLE installation (
@@ -146,6 +146,15 @@ FROM branches AS body
 JOIN projects ON projects.id = body.project
 LEFT JOIN branches AS source ON source.id = body.parent AND source.origin_time <= body.origin_time
                             AND body.origin_branch = projects.name || '/' || source.name;
+)sql",
+    // Sleep: branches that rest until somebody connects, and the one that the endpoint leads to.
+    R"sql(
+ALTER TABLE projects ADD COLUMN suspend_after INTEGER CHECK (suspend_after >= 0);
+ALTER TABLE branches ADD COLUMN is_suspended INTEGER NOT NULL DEFAULT 0
+  CHECK (is_suspended = 0 OR (is_suspended = 1 AND wants_running = 0));
+ALTER TABLE branches ADD COLUMN suspend_after INTEGER CHECK (suspend_after >= 0);
+ALTER TABLE installation ADD COLUMN selected_branch TEXT
+  REFERENCES branches (id) ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED;
 )sql",
 };
 

@@ -8,6 +8,7 @@
 #include "engine/ports.h"
 #include "engine/size_meter.h"
 #include "engine/sweeper.h"
+#include "engine/wakes.h"
 
 namespace pgtwig::engine {
 
@@ -21,6 +22,7 @@ Engine::Engine(EngineParts parts)
       operations_(std::make_unique<Operations>(*this)),
       sweeper_(std::make_unique<Sweeper>(*this)),
       sizes_(std::make_unique<SizeMeter>()),
+      wakes_(std::make_unique<Wakes>()),
       housekeeping_(std::make_unique<Housekeeping>(*this)) {}
 
 // First what acts on its own, then what it acts through: the sweeper still hands work to an ended housekeeping.

@@ -30,6 +30,7 @@ class Operations;
 class Sweeper;
 class SizeMeter;
 class Housekeeping;
+class Wakes;
 
 // The concrete parts that an engine is made of; tests put in others.
 struct EngineParts {
@@ -75,6 +76,7 @@ class Engine {
   Sweeper& sweeper() { return *sweeper_; }
   SizeMeter& sizes() { return *sizes_; }
   Housekeeping& housekeeping() { return *housekeeping_; }
+  Wakes& wakes() { return *wakes_; }
 
  private:
   EngineParts parts_;
@@ -90,6 +92,7 @@ class Engine {
   std::unique_ptr<Operations> operations_;
   std::unique_ptr<Sweeper> sweeper_;
   std::unique_ptr<SizeMeter> sizes_;
+  std::unique_ptr<Wakes> wakes_;
   std::unique_ptr<Housekeeping> housekeeping_;
 };
 

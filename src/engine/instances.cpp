@@ -179,7 +179,18 @@ void Instances::require_memory(const Body& body) const {
               "stop branches that are not needed (`pgtwig stop`), or give it less with --set shared_buffers=8MB");
 }
 
+Instances::Transition::Transition(Instances& instances, const IncarnationId& id) : instances_(instances), id_(id) {
+  const std::lock_guard lock(instances_.mutex_);
+  instances_.in_transition_.insert(id_);
+}
+
+Instances::Transition::~Transition() {
+  const std::lock_guard lock(instances_.mutex_);
+  instances_.in_transition_.erase(instances_.in_transition_.find(id_));
+}
+
 void Instances::start(const Body& body, const StartOptions& options) {
+  const Transition transition(*this, body.branch.incarnation);
   // An instance runs on a leased volume only, so that storage which several hosts reach can be fenced.
   body.pool->driver->attach(body.branch.incarnation, body.branch.host);
   runtime::InstanceSpec instance = spec(body);
@@ -222,6 +233,7 @@ void Instances::start(const Body& body, const StartOptions& options) {
 }
 
 void Instances::stop(const Body& body, runtime::StopMode mode) {
+  const Transition transition(*this, body.branch.incarnation);
   close_connections(body.branch.incarnation);
   engine_.runtime().stop(spec(body), mode, stop_timeout);
   if (body.branch.durability == catalog::Durability::none) settle_unflushed(body);
@@ -234,6 +246,13 @@ bool Instances::runs_as_recorded(const Body& body) const {
 
 std::optional<ProcessHandle> Instances::find(const Body& body) {
   return engine_.runtime().find(spec(body));
+}
+
+// The process is looked for first: one whose start ends in between is said not to serve yet, never the reverse.
+bool Instances::is_serving(const Body& body) {
+  if (!find(body)) return false;
+  const std::lock_guard lock(mutex_);
+  return !in_transition_.contains(body.branch.incarnation);
 }
 
 void Instances::discard(const catalog::SweepRecord& volume, const OpenPool& pool) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -63,6 +64,8 @@ class Instances {
   // Fine when it is not running.
   void stop(const Body& body, runtime::StopMode mode = runtime::StopMode::fast);
   std::optional<ProcessHandle> find(const Body& body);
+  // Whether it runs and neither start() nor stop() is at work on it.
+  bool is_serving(const Body& body);
   // Whether the running instance was started with the port, settings and allowances that its record has now. A daemon
   // can end between a start and its commit.
   bool runs_as_recorded(const Body& body) const;
@@ -115,6 +118,18 @@ class Instances {
   postgres::InstanceConfiguration configuration(const Body& body, const StartOptions& options) const;
   void close_connections(const IncarnationId& id);
 
+  // While it lives, start() or stop() is at work on the instance.
+  class Transition {
+   public:
+    Transition(Instances& instances, const IncarnationId& id);
+    Transition(const Transition&) = delete;
+    Transition& operator=(const Transition&) = delete;
+    ~Transition();
+
+   private:
+    Instances& instances_;
+    const IncarnationId id_;
+  };
   struct Idle {
     IncarnationId id;
     postgres::Connection connection;
@@ -123,6 +138,7 @@ class Instances {
   Engine& engine_;
   std::mutex mutex_;
   std::list<Idle> idle_;  // newest first
+  std::multiset<IncarnationId> in_transition_;
 };
 
 // What installation, project and branch set, later ones over earlier ones.

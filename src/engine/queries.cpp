@@ -25,7 +25,7 @@ BranchView away_view(const catalog::ProjectRecord& project, const catalog::Branc
   view.branch = branch.name.text();
   view.name = view.project + "/" + view.branch;
   view.state = "failed";
-  view.host = "127.0.0.1";
+  view.host = loopback;
   view.port = branch.port;
   view.runtime = project.runtime;
   view.pg_version = project.pg_major;

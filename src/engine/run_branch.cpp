@@ -4,17 +4,12 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "engine/body.h"
+#include "engine/run_branch.h"
 #include "engine/view_of.h"
 #include "postgres/cluster.h"
 
 namespace pgtwig::engine {
 namespace {
-
-NamedLocks::Guard lock_branch(Engine& engine, const BranchPath& path) {
-  return engine.locks().acquire({project_lock(path.project, LockMode::shared), branch_lock(path, LockMode::exclusive)},
-                                lock_timeout);
-}
 
 // What is asked of this start goes into the record; it becomes the branch's own once the instance runs with it.
 Body with_request(Engine& engine, Body body, const StartBranch& request, std::optional<Ports::Reservation>& port) {
@@ -37,6 +32,7 @@ Body with_request(Engine& engine, Body body, const StartBranch& request, std::op
     body.branch.port = port->port();
   }
   body.branch.wants_running = true;
+  body.branch.is_suspended = false;
   return body;
 }
 
@@ -52,7 +48,14 @@ void record(Engine& engine, const Body& body) {
   refresh_manifest(engine, body);
 }
 
-BranchView start_and_record(Engine& engine, Operation& operation, Body& body) {
+}  // namespace
+
+NamedLocks::Guard lock_to_run(Engine& engine, const BranchPath& path, std::chrono::milliseconds patience) {
+  return engine.locks().acquire({project_lock(path.project, LockMode::shared), branch_lock(path, LockMode::exclusive)},
+                                patience);
+}
+
+BranchView start_and_record(Engine& engine, Operation& operation, Body& body, std::future<void> begun) {
   try {
     start_body(engine, operation, body, true);
   } catch (const Error& error) {
@@ -61,6 +64,7 @@ BranchView start_and_record(Engine& engine, Operation& operation, Body& body) {
     throw;
   }
   try {
+    if (begun.valid()) begun.get();
     auto transaction = engine.catalog().begin();
     transaction->update(body.branch);
     operation.commit(*transaction);
@@ -79,10 +83,32 @@ void refuse_taken_port(const Error& error, const Body& body) {
               fmt::format("`pgtwig start {} --port N` gives it another one", body.name()));
 }
 
-}  // namespace
+BranchView stop_and_record(Engine& engine, Operation& operation, const Body& before, Rest rest) {
+  operation.begin();
+  Body body = before;
+  const bool was_running = engine.instances().find(body).has_value();
+  operation.step("Stop instance", [&] { engine.instances().stop(body); });
+  body.branch.wants_running = false;
+  body.branch.is_suspended = rest == Rest::suspended;
+  refresh_manifest(engine, body);
+  auto transaction = engine.catalog().begin();
+  transaction->update(body.branch);
+  try {
+    operation.commit(*transaction);
+  } catch (const Error& error) {
+    transaction.reset();
+    if (error.code() == ErrorCode::cancelled && was_running) {
+      refresh_manifest(engine, before);
+      engine.instances().start(before,
+                               {.subscriptions_off = before.branch.maybe_has_subscriptions, .is_committed = true});
+    }
+    throw;
+  }
+  return branch_view(engine, body, operation);
+}
 
 BranchView start_branch(Engine& engine, const StartBranch& request, Listener& listener) {
-  const auto lock = lock_branch(engine, request.path);
+  const auto lock = lock_to_run(engine, request.path);
   const Body current = require_body(engine, request.path);
   if (engine.instances().find(current)) {
     if (changes_anything(request, current)) {
@@ -108,35 +134,17 @@ BranchView start_branch(Engine& engine, const StartBranch& request, Listener& li
 }
 
 BranchView stop_branch(Engine& engine, const BranchPath& path, Listener& listener) {
-  const auto lock = lock_branch(engine, path);
-  Body body = require_body(engine, path);
-  if (!engine.instances().find(body) && !body.branch.wants_running) return branch_view(engine, body);
+  const auto lock = lock_to_run(engine, path);
+  const Body body = require_body(engine, path);
+  const bool is_at_rest = !body.branch.wants_running && !body.branch.is_suspended;
+  if (is_at_rest && !engine.instances().find(body)) return branch_view(engine, body);
   return engine.operations().run("branch stop", body.name(), listener, [&](Operation& operation) {
-    operation.begin();
-    const Body before = body;
-    const bool was_running = engine.instances().find(body).has_value();
-    operation.step("Stop instance", [&] { engine.instances().stop(body); });
-    body.branch.wants_running = false;
-    refresh_manifest(engine, body);
-    auto transaction = engine.catalog().begin();
-    transaction->update(body.branch);
-    try {
-      operation.commit(*transaction);
-    } catch (const Error& error) {
-      transaction.reset();
-      if (error.code() == ErrorCode::cancelled && was_running) {
-        refresh_manifest(engine, before);
-        engine.instances().start(before,
-                                 {.subscriptions_off = before.branch.maybe_has_subscriptions, .is_committed = true});
-      }
-      throw;
-    }
-    return branch_view(engine, body, operation);
+    return stop_and_record(engine, operation, body, Rest::stopped);
   });
 }
 
 BranchView restart_branch(Engine& engine, const StartBranch& request, Listener& listener) {
-  const auto lock = lock_branch(engine, request.path);
+  const auto lock = lock_to_run(engine, request.path);
   const Body current = require_body(engine, request.path);
   refuse_if_tainted(current);
   std::optional<Ports::Reservation> port;

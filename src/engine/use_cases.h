@@ -166,6 +166,31 @@ BranchView start_branch(Engine&, const StartBranch&, Listener&);
 BranchView stop_branch(Engine&, const BranchPath&, Listener&);
 BranchView restart_branch(Engine&, const StartBranch&, Listener&);
 
+// Sleep: shut down cleanly, and started by who connects. One that rests already is left as it is, but that one which
+// was stopped by hand may be woken from now on.
+BranchView suspend_branch(Engine&, const BranchPath&, Listener&);
+// Where a branch is reached, and which body of it that is.
+struct BranchAddress {
+  BranchPath path;
+  IncarnationId incarnation;
+  std::string host;
+  std::uint16_t port = 0;
+  // It has a server that nobody is starting or stopping just now. In a recovery that outlasted its start's patience it
+  // turns connections away still.
+  bool is_running = false;
+};
+// Cheap enough for every connection: asks the catalog and the runtime, no PostgreSQL, and waits for no lock. nullopt:
+// there is no such branch. Throws Error storage_failed when its pool is away.
+std::optional<BranchAddress> find_address(Engine&, const BranchPath&);
+// Returns when a query works, starting the branch unless it was stopped by hand, which is Error conflict. Who asks
+// while it is being started shares that start and its outcome. One that should run and doesn't is started, too.
+BranchAddress wake_branch(Engine&, const BranchPath&);
+
+// Where the installation's endpoint leads who names no branch; `pgtwig use` chooses it. It follows the branch when that
+// is renamed, and is none when it is deleted.
+std::optional<BranchPath> selected_branch(Engine&);
+void select_branch(Engine&, const std::optional<BranchPath>&);
+
 CredentialsView branch_credentials(Engine&, const BranchPath&);
 // Sets a new password for role postgres: `password`, or a random one.
 CredentialsView reset_branch_password(Engine&, const BranchPath&, const std::optional<std::string>& password,

@@ -14,8 +14,6 @@
 namespace pgtwig::engine {
 namespace {
 
-constexpr const char* loopback = "127.0.0.1";
-
 // RFC 3986: everything but the unreserved characters is percent-encoded.
 std::string encode_url_part(const std::string& text) {
   std::string encoded;
@@ -49,9 +47,11 @@ std::string state_of(Engine& engine, const Body& body, bool is_running) {
   for (const OperationView& live : engine.operations().live()) {
     if (live.target != body.name()) continue;
     if (live.kind == "branch delete") return "deleting";
-    if (!is_running && live.kind != "branch stop") return "creating";
+    if (live.kind == "branch stop" || live.kind == "branch suspend" || live.kind == "branch wake") continue;
+    if (!is_running) return "creating";
   }
   if (is_running) return "running";
+  if (body.branch.is_suspended) return "suspended";
   // Until a new daemon has come to it, one that should run is only not running yet.
   return body.branch.wants_running && engine.housekeeping().has_restored() ? "failed" : "stopped";
 }
@@ -100,7 +100,10 @@ BranchView branch_view(Engine& engine, const Body& body) {
 BranchView branch_view(Engine& engine, const Body& body, const Operation& operation) {
   BranchView view = branch_view(engine, body);
   // The operation is still live while this is written, but its change has happened.
-  view.state = view.pid ? "running" : body.branch.wants_running ? "failed" : "stopped";
+  view.state = view.pid                    ? "running"
+               : body.branch.wants_running ? "failed"
+               : body.branch.is_suspended  ? "suspended"
+                                           : "stopped";
   view.warnings = operation.warnings();
   view.steps = operation.steps();
   view.total_ms = operation.total_ms();

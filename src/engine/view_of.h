@@ -7,6 +7,9 @@
 
 namespace pgtwig::engine {
 
+// Where instances listen.
+inline constexpr const char* loopback = "127.0.0.1";
+
 BranchView branch_view(Engine& engine, const Body& body);
 // With what the operation that just made or changed it has to say.
 BranchView branch_view(Engine& engine, const Body& body, const Operation& operation);

@@ -625,6 +625,52 @@ TEST_F(CatalogWithBranches, HasOneScheduleForABranchWhichGoesWithIt) {
   EXPECT_FALSE(catalog_->find_schedule(main_.id));
 }
 
+TEST_F(CatalogWithBranches, RemembersWhoSleepsAndAfterHowLong) {
+  EXPECT_FALSE(catalog_->find_branch(dev_.id)->is_suspended);
+  EXPECT_FALSE(catalog_->find_branch(dev_.id)->suspend_after);
+  dev_.wants_running = false;
+  dev_.is_suspended = true;
+  dev_.suspend_after = std::chrono::minutes(5);
+  main_.suspend_after = std::chrono::seconds(0);
+  project_.suspend_after = std::chrono::hours(1);
+  auto transaction = catalog_->begin();
+  transaction->update(dev_);
+  transaction->update(main_);
+  transaction->update(project_);
+  transaction->commit();
+  EXPECT_TRUE(catalog_->find_branch(dev_.id)->is_suspended);
+  EXPECT_EQ(catalog_->find_branch(dev_.id)->suspend_after, std::chrono::seconds(300));
+  EXPECT_EQ(catalog_->find_branch(main_.id)->suspend_after, std::chrono::seconds(0));
+  EXPECT_FALSE(catalog_->find_branch(main_.id)->is_suspended);
+  EXPECT_EQ(catalog_->find_project(project_.id)->suspend_after, std::chrono::seconds(3600));
+}
+
+TEST_F(CatalogWithBranches, TakesNoBranchThatSleepsAndShallRun) {
+  dev_.wants_running = true;
+  dev_.is_suspended = true;
+  auto transaction = catalog_->begin();
+  EXPECT_THROW(transaction->update(dev_), Error);
+}
+
+TEST_F(CatalogWithBranches, ForgetsTheSelectedBranchWithTheBranch) {
+  EXPECT_FALSE(catalog_->selected_branch());
+  const auto select = [&](const std::optional<BranchId>& branch) {
+    auto transaction = catalog_->begin();
+    transaction->select_branch(branch);
+    transaction->commit();
+  };
+  select(main_.id);
+  EXPECT_EQ(catalog_->selected_branch()->id, main_.id);
+  select(std::nullopt);
+  EXPECT_FALSE(catalog_->selected_branch());
+  select(dev_.id);
+  EXPECT_EQ(catalog_->selected_branch()->name, dev_.name);
+  auto transaction = catalog_->begin();
+  transaction->remove_branch(dev_.id);
+  transaction->commit();
+  EXPECT_FALSE(catalog_->selected_branch());
+}
+
 // The file was written by the pgtwig that had schema 1: main, dev, a branch of dev, and dev reset afterwards.
 TEST_F(CatalogTest, TakesOverACatalogOfSchema1WithABodyForEachBranch) {
   std::filesystem::copy_file(std::filesystem::path(PGTWIG_SOURCE_DIR) / "tests/unit/catalog/schema-1.db", file_);
@@ -645,6 +691,8 @@ TEST_F(CatalogTest, TakesOverACatalogOfSchema1WithABodyForEachBranch) {
     EXPECT_EQ(bodies[0].began_at, std::max(branch.created_at, branch.origin.time));
     EXPECT_FALSE(bodies[0].ended_at);
     EXPECT_FALSE(bodies[0].snapshot);
+    EXPECT_FALSE(branch.is_suspended);
+    EXPECT_FALSE(branch.suspend_after);
   }
   EXPECT_EQ(catalog->incarnations(branches[1].id)[0].source, branches[0].incarnation);
   // It was made of the body that dev had before its reset.

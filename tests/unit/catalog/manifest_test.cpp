@@ -48,6 +48,35 @@ TEST(Manifest, ComesBackAsItWasWritten) {
   EXPECT_EQ(parsed->branch.expires_at, manifest.branch.expires_at);
 }
 
+TEST(Manifest, SaysWhetherItsBranchSleepsAndWhenItShall) {
+  Manifest manifest = sample();
+  manifest.branch.is_suspended = true;
+  manifest.branch.suspend_after = std::chrono::seconds(0);
+  manifest.project.suspend_after = std::chrono::minutes(5);
+  const auto parsed = parse_manifest(write_manifest(manifest));
+  ASSERT_TRUE(parsed) << parsed.error();
+  EXPECT_TRUE(parsed->branch.is_suspended);
+  EXPECT_EQ(parsed->branch.suspend_after, std::chrono::seconds(0));
+  EXPECT_EQ(parsed->project.suspend_after, std::chrono::seconds(300));
+
+  manifest.branch.wants_running = true;
+  EXPECT_FALSE(parse_manifest(write_manifest(manifest)));
+}
+
+TEST(Manifest, OfAnOlderPgtwigSaysNothingOfSleep) {
+  std::string text = write_manifest(sample());
+  for (const std::string member : {",\"is_suspended\":false", ",\"suspend_after\":null", ",\"suspend_after\":null"}) {
+    const std::size_t at = text.find(member);
+    ASSERT_NE(at, std::string::npos) << text;
+    text.erase(at, member.size());
+  }
+  const auto parsed = parse_manifest(text);
+  ASSERT_TRUE(parsed) << parsed.error();
+  EXPECT_FALSE(parsed->branch.is_suspended);
+  EXPECT_FALSE(parsed->branch.suspend_after);
+  EXPECT_FALSE(parsed->project.suspend_after);
+}
+
 TEST(Manifest, OfASnapshotComesBackAsItWasWritten) {
   Manifest manifest = sample();
   manifest.snapshot = SnapshotRecord{.id = manifest.branch.incarnation,

@@ -1,0 +1,77 @@
+// Sleep: a branch that nobody uses costs no process, and is started by who connects to it.
+#include <fmt/format.h>
+
+#include <future>
+
+#include "base/error.h"
+#include "engine/run_branch.h"
+#include "engine/view_of.h"
+#include "engine/wakes.h"
+
+namespace pgtwig::engine {
+namespace {
+
+BranchAddress address_of(const Body& body, bool is_running) {
+  return {.path = {body.project.name, body.branch.name},
+          .incarnation = body.branch.incarnation,
+          .host = loopback,
+          .port = body.branch.port,
+          .is_running = is_running};
+}
+
+void refuse_stopped(const Body& body) {
+  if (body.branch.wants_running || body.branch.is_suspended) return;
+  throw Error(ErrorCode::conflict, fmt::format("{} was stopped, and nobody who connects starts it", body.name()),
+              fmt::format("`pgtwig start {}` starts it", body.name()));
+}
+
+BranchAddress wake(Engine& engine, const BranchPath& path) {
+  const auto lock = lock_to_run(engine, path);
+  Body body = require_body(engine, path);
+  const bool runs = engine.instances().find(body).has_value();
+  if (runs && body.branch.wants_running) return address_of(body, true);
+  refuse_stopped(body);
+  refuse_if_tainted(body);
+  engine.instances().require_memory(body);
+  body.branch.wants_running = true;
+  body.branch.is_suspended = false;
+  NobodyListens nobody;
+  engine.operations().run("branch wake", body.name(), nobody, [&](Operation& operation) {
+    // A daemon ended between its start and the commit.
+    if (runs) operation.step("Stop instance", [&] { engine.instances().stop(body); });
+    // Somebody is waiting: the record becomes durable while PostgreSQL starts.
+    try {
+      return start_and_record(engine, operation, body, std::async(std::launch::async, [&] { operation.begin(); }));
+    } catch (const Error& error) {
+      refuse_taken_port(error, body);
+      throw;
+    }
+  });
+  return address_of(body, true);
+}
+
+}  // namespace
+
+BranchView suspend_branch(Engine& engine, const BranchPath& path, Listener& listener) {
+  const auto lock = lock_to_run(engine, path);
+  const Body body = require_body(engine, path);
+  if (body.branch.is_suspended && !engine.instances().find(body)) return branch_view(engine, body);
+  return engine.operations().run("branch suspend", body.name(), listener, [&](Operation& operation) {
+    return stop_and_record(engine, operation, body, Rest::suspended);
+  });
+}
+
+std::optional<BranchAddress> find_address(Engine& engine, const BranchPath& path) {
+  const auto project = engine.catalog().find_project(path.project);
+  if (!project) return std::nullopt;
+  const auto branch = engine.catalog().find_branch(project->id, path.branch);
+  if (!branch) return std::nullopt;
+  const Body body = load_body(engine, *project, *branch);
+  return address_of(body, engine.instances().is_serving(body));
+}
+
+BranchAddress wake_branch(Engine& engine, const BranchPath& path) {
+  return engine.wakes().share(path, [&] { return wake(engine, path); });
+}
+
+}  // namespace pgtwig::engine

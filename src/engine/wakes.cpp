@@ -1,0 +1,57 @@
+#include "engine/wakes.h"
+
+#include <algorithm>
+#include <thread>
+
+namespace pgtwig::engine {
+namespace {
+
+// A start keeps a core busy: more of them at once make each slower, take more memory, and let nobody in earlier.
+unsigned most_at_once() {
+  return std::max(2U, std::thread::hardware_concurrency());
+}
+
+}  // namespace
+
+BranchAddress Wakes::share(const BranchPath& path, const std::function<BranchAddress()>& wake) {
+  std::unique_lock lock(mutex_);
+  const auto [at, is_first] = under_way_.try_emplace(path, std::make_shared<Wake>());
+  const std::shared_ptr<Wake> shared = at->second;
+  if (is_first) {
+    lock.unlock();
+    Outcome outcome = run(wake);
+    lock.lock();
+    shared->outcome = std::move(outcome);
+    under_way_.erase(path);
+    changed_.notify_all();
+  } else {
+    changed_.wait(lock, [&] { return shared->outcome.has_value(); });
+  }
+  // A copy for each: an error is added to on its way up.
+  const Outcome outcome = *shared->outcome;
+  lock.unlock();
+  if (const auto* error = std::get_if<Error>(&outcome)) throw Error(*error);
+  return std::get<BranchAddress>(outcome);
+}
+
+Wakes::Outcome Wakes::run(const std::function<BranchAddress()>& wake) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return running_ < most_at_once(); });
+  ++running_;
+  lock.unlock();
+  const auto outcome = [&]() -> Outcome {
+    try {
+      return wake();
+    } catch (const Error& error) {
+      return error;
+    } catch (...) {
+      return Error(ErrorCode::internal, describe_current_exception());
+    }
+  }();
+  lock.lock();
+  --running_;
+  changed_.notify_all();
+  return outcome;
+}
+
+}  // namespace pgtwig::engine
