@@ -39,6 +39,7 @@ void Connection::on_found(const Finder::Answer& answer) {
 void Connection::on_deadline() {
   deadline_ = std::nullopt;
   run_phase(&Connection::pass_deadline);
+  if (has_ended_) return owner_.remove(id_);
   drive();
 }
 

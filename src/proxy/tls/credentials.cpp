@@ -105,8 +105,10 @@ TlsContext Credentials::new_context() const {
   TlsContext context(SSL_CTX_new(TLS_server_method()), ContextDeleter());
   if (!context) throw tls_error("cannot make a TLS context");
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
-  // As PostgreSQL: no session is ever resumed, and renegotiation is of no use.
-  SSL_CTX_set_options(context.get(), SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  // As PostgreSQL: no session is ever resumed, and renegotiation is of no use. Some drivers hang up without TLS's own
+  // word for it; PostgreSQL's messages say their length, so that nothing is cut off unnoticed.
+  SSL_CTX_set_options(
+      context.get(), SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context.get(), 0);
   // What was not taken is kept elsewhere than where it was read to; idle connections hold no buffers.
