@@ -3,9 +3,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+
 #include "api/json.h"
 #include "api/request_fields.h"
 #include "base/error.h"
+#include "base/time.h"
 #include "engine/engine.h"
 
 namespace pgtwig::api {
@@ -14,6 +18,11 @@ namespace {
 constexpr int default_operations = 50;
 constexpr int most_operations = 10'000;
 constexpr int most_days = 36'500;
+
+std::string endpoint_json(const std::optional<BranchPath>& branch) {
+  return boost::json::serialize(
+      boost::json::object{{"branch", branch ? boost::json::value(branch->text()) : boost::json::value(nullptr)}});
+}
 
 }  // namespace
 
@@ -48,6 +57,15 @@ std::chrono::hours take_days(BodyFields& fields) {
   return std::chrono::days(*days);
 }
 
+std::optional<std::chrono::seconds> take_interval(BodyFields& fields, std::string_view name) {
+  auto text = fields.text(name);
+  if (!text) return std::nullopt;
+  if (*text == "off") return std::chrono::seconds(0);
+  auto duration = parse_duration(*text);
+  if (!duration) throw Error(ErrorCode::invalid_argument, duration.error(), "for example: 1h, 30m, or off");
+  return *duration;
+}
+
 BranchPath branch_of(const Call& call) {
   return {parse_project_name(call.names[0]), parse_branch_name(call.names[1])};
 }
@@ -63,6 +81,11 @@ std::string get_version(const Call& call) {
 std::string get_status(const Call& call) {
   QueryFields(call.request.query).finish();
   return to_json(engine::get_status(call.engine));
+}
+
+std::string get_metrics(const Call& call) {
+  QueryFields(call.request.query).finish();
+  return engine::metrics_text(call.engine);
 }
 
 std::string list_operations(const Call& call) {
@@ -82,6 +105,22 @@ std::string cancel_operation(const Call& call) {
   BodyFields(call.request.body).finish();
   engine::cancel_operation(call.engine, call.names[0]);
   return "{}";
+}
+
+std::string get_endpoint(const Call& call) {
+  QueryFields(call.request.query).finish();
+  return endpoint_json(engine::selected_branch(call.engine));
+}
+
+std::string set_endpoint(const Call& call) {
+  QueryFields(call.request.query).finish();
+  BodyFields fields(call.request.body);
+  auto text = fields.text("branch");
+  fields.finish();
+  std::optional<BranchPath> branch;
+  if (text) branch = parse_branch_path(*text);
+  engine::select_branch(call.engine, branch);
+  return endpoint_json(branch);
 }
 
 }  // namespace pgtwig::api

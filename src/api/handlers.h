@@ -22,17 +22,24 @@ BranchPath branch_of(const Call& call);
 // The required field `days`, at most a hundred years of them.
 std::chrono::hours take_days(BodyFields& fields);
 
+// A duration, or "off", which is zero.
+std::optional<std::chrono::seconds> take_interval(BodyFields& fields, std::string_view name);
+
 std::string get_version(const Call& call);
 std::string get_status(const Call& call);
+std::string get_metrics(const Call& call);
 std::string list_operations(const Call& call);
 std::string get_operation(const Call& call);
 std::string cancel_operation(const Call& call);
+std::string get_endpoint(const Call& call);
+std::string set_endpoint(const Call& call);
 
 std::string list_projects(const Call& call);
 std::string create_project(const Call& call);
 std::string get_project(const Call& call);
 std::string rename_project(const Call& call);
 std::string delete_project(const Call& call);
+std::string set_suspend_after_of_project(const Call& call);
 
 std::string list_branches(const Call& call);
 std::string create_branch(const Call& call);
@@ -45,6 +52,9 @@ std::string get_history(const Call& call);
 std::string start_branch(const Call& call);
 std::string restart_branch(const Call& call);
 std::string stop_branch(const Call& call);
+std::string wake_branch(const Call& call);
+std::string suspend_branch(const Call& call);
+std::string set_suspend_after_of_branch(const Call& call);
 std::string get_credentials(const Call& call);
 std::string reset_password(const Call& call);
 std::string get_log(const Call& call);

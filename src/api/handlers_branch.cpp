@@ -103,7 +103,8 @@ std::string create_branch(const Call& call) {
       .time_to_live = take_time_to_live(fields),
       .start = fields.flag("start", true),
       .if_not_exists = fields.flag("if_not_exists", false),
-      .settings = fields.settings("settings")};
+      .settings = fields.settings("settings"),
+      .suspend_after = take_interval(fields, "suspend_after")};
   fields.finish();
   return to_json(engine::create_branch(call.engine, create, call.listener));
 }
@@ -169,6 +170,29 @@ std::string stop_branch(const Call& call) {
   QueryFields(call.request.query).finish();
   BodyFields(call.request.body).finish();
   return to_json(engine::stop_branch(call.engine, branch_of(call), call.listener));
+}
+
+std::string wake_branch(const Call& call) {
+  QueryFields(call.request.query).finish();
+  BodyFields(call.request.body).finish();
+  const BranchPath branch = branch_of(call);
+  engine::wake_branch(call.engine, branch);
+  return to_json(
+      engine::start_branch(call.engine, {.path = branch}, call.listener));  // which runs, so this only shows it
+}
+
+std::string suspend_branch(const Call& call) {
+  QueryFields(call.request.query).finish();
+  BodyFields(call.request.body).finish();
+  return to_json(engine::suspend_branch(call.engine, branch_of(call), call.listener));
+}
+
+std::string set_suspend_after_of_branch(const Call& call) {
+  QueryFields(call.request.query).finish();
+  BodyFields fields(call.request.body);
+  auto after = take_interval(fields, "after");
+  fields.finish();
+  return to_json(engine::set_suspend_after(call.engine, branch_of(call), after));
 }
 
 std::string get_credentials(const Call& call) {

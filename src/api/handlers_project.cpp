@@ -19,6 +19,7 @@ std::string create_project(const Call& call) {
                                .runtime = fields.text("runtime"),
                                .port = {},
                                .settings = fields.settings("settings"),
+                               .suspend_after = take_interval(fields, "suspend_after"),
                                .dump_fd = call.request.upload.get()};
   if (auto version = fields.number("pg_version", 1, 999)) create.pg_major = static_cast<int>(*version);
   if (auto pool = fields.text("pool")) create.pool = parse_pool_name(*pool);
@@ -49,6 +50,14 @@ std::string delete_project(const Call& call) {
   BodyFields(call.request.body).finish();
   engine::delete_project(call.engine, request, call.listener);
   return "{}";
+}
+
+std::string set_suspend_after_of_project(const Call& call) {
+  QueryFields(call.request.query).finish();
+  BodyFields fields(call.request.body);
+  auto after = take_interval(fields, "after");
+  fields.finish();
+  return to_json(engine::set_suspend_after(call.engine, parse_project_name(call.names[0]), after));
 }
 
 }  // namespace pgtwig::api

@@ -1,23 +1,7 @@
 #include "api/handlers.h"
 #include "api/json.h"
-#include "base/error.h"
-#include "base/time.h"
 
 namespace pgtwig::api {
-namespace {
-
-// A duration, or "off", which is none.
-std::optional<std::chrono::seconds> take_every(BodyFields& fields) {
-  auto text = fields.text("every");
-  if (!text) return std::nullopt;
-  if (*text == "off") return std::chrono::seconds(0);
-  auto duration = parse_duration(*text);
-  if (!duration) throw Error(ErrorCode::invalid_argument, duration.error(), "for example: 1h, 30m, or off");
-  return *duration;
-}
-
-}  // namespace
-
 std::string list_snapshots(const Call& call) {
   QueryFields query(call.request.query);
   auto project = query.text("project");
@@ -80,7 +64,8 @@ std::string get_schedule(const Call& call) {
 std::string set_schedule(const Call& call) {
   QueryFields(call.request.query).finish();
   BodyFields fields(call.request.body);
-  engine::SetSchedule request{.branch = branch_of(call), .every = take_every(fields), .keep = fields.text("keep")};
+  engine::SetSchedule request{
+      .branch = branch_of(call), .every = take_interval(fields, "every"), .keep = fields.text("keep")};
   fields.finish();
   return to_json(engine::set_schedule(call.engine, request));
 }

@@ -41,12 +41,14 @@ struct Request {
 
 constexpr const char* upload_content_type = "application/vnd.pgtwig.dump";
 constexpr const char* stream_content_type = "application/x-ndjson";
+constexpr const char* text_content_type = "text/plain; version=0.0.4; charset=utf-8";  // as Prometheus wants it
 
 // Takes the answer to one request: send() once, or send_line() any number of times.
 class Responder {
  public:
   virtual ~Responder() = default;
   virtual void send(int status, const std::string& json) = 0;
+  virtual void send_text(const std::string& text) = 0;  // 200
   // The first line answers 200. False when the client is gone or doesn't read: nothing more will reach it.
   virtual bool send_line(const std::string& line) = 0;
   virtual bool has_begun() const = 0;

@@ -68,16 +68,8 @@ class BeastResponder final : public Responder {
   BeastResponder(UnixStream& stream, const Patience& patience, bool keep_alive)
       : stream_(stream), patience_(patience), keep_alive_(keep_alive) {}
 
-  void send(int status, const std::string& json) override {
-    has_begun_ = true;
-    http::response<http::string_body> response(static_cast<http::status>(status), 11);
-    set_header(response, "application/json");
-    response.body() = json;
-    response.body() += '\n';
-    response.prepare_payload();
-    stream_.set_timeout(patience_.transfer);
-    write(response);
-  }
+  void send(int status, const std::string& json) override { send_body(status, "application/json", json + "\n"); }
+  void send_text(const std::string& text) override { send_body(200, text_content_type, text); }
 
   bool send_line(const std::string& line) override {
     if (is_broken_) return false;
@@ -116,6 +108,16 @@ class BeastResponder final : public Responder {
     response.set(http::field::cache_control, "no-store");
     response.set("Pgtwig-Version", PGTWIG_VERSION);
     response.keep_alive(keep_alive_);
+  }
+
+  void send_body(int status, const char* content_type, std::string body) {
+    has_begun_ = true;
+    http::response<http::string_body> response(static_cast<http::status>(status), 11);
+    set_header(response, content_type);
+    response.body() = std::move(body);
+    response.prepare_payload();
+    stream_.set_timeout(patience_.transfer);
+    write(response);
   }
 
   template <class Message>

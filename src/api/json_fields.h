@@ -71,6 +71,8 @@ void describe(Field& field, View& view) {
   field("created_at", view.created_at);
   field("started_at", view.started_at);
   field("expires_at", view.expires_at);
+  field("suspend_after", view.suspend_after);
+  field("connections", view.connections);
   field("size", view.size);
   field("origin", view.origin);
   field("settings", view.settings);
@@ -92,6 +94,7 @@ void describe(Field& field, View& view) {
   field("pg_version", view.pg_version);
   field("branch_count", view.branch_count);
   field("running_count", view.running_count);
+  field("suspend_after", view.suspend_after);
   field("settings", view.settings);
   field("created_at", view.created_at);
   field("warnings", view.warnings);

@@ -17,17 +17,22 @@ using enum Kind;
 constexpr Route table[] = {
     {"GET", "/v1/version", read, everyone, get_version},
     {"GET", "/v1/status", read, everyone, get_status},
+    {"GET", "/metrics", text, everyone, get_metrics},
     {"GET", "/v1/events", events, everyone, nullptr},
     {"POST", "/v1/daemon/stop", stop, administrator, nullptr},
     {"GET", "/v1/operations", read, everyone, list_operations},
     {"GET", "/v1/operations/{id}", read, everyone, get_operation},
     {"DELETE", "/v1/operations/{id}", read, everyone, cancel_operation},
 
+    {"GET", "/v1/endpoint", read, everyone, get_endpoint},
+    {"PUT", "/v1/endpoint", read, everyone, set_endpoint},
+
     {"GET", "/v1/projects", read, everyone, list_projects},
     {"POST", "/v1/projects", change, everyone, create_project},
     {"GET", "/v1/projects/{project}", read, everyone, get_project},
     {"PATCH", "/v1/projects/{project}", change, everyone, rename_project},
     {"DELETE", "/v1/projects/{project}", change, everyone, delete_project},
+    {"PUT", "/v1/projects/{project}/suspend-after", read, everyone, set_suspend_after_of_project},
 
     {"GET", "/v1/branches", read, everyone, list_branches},
     {"POST", "/v1/projects/{project}/branches", change, everyone, create_branch},
@@ -40,6 +45,9 @@ constexpr Route table[] = {
     {"POST", "/v1/projects/{project}/branches/{branch}/start", change, everyone, start_branch},
     {"POST", "/v1/projects/{project}/branches/{branch}/restart", change, everyone, restart_branch},
     {"POST", "/v1/projects/{project}/branches/{branch}/stop", change, everyone, stop_branch},
+    {"POST", "/v1/projects/{project}/branches/{branch}/wake", change, everyone, wake_branch},
+    {"POST", "/v1/projects/{project}/branches/{branch}/suspend", change, everyone, suspend_branch},
+    {"PUT", "/v1/projects/{project}/branches/{branch}/suspend-after", read, everyone, set_suspend_after_of_branch},
     {"GET", "/v1/projects/{project}/branches/{branch}/credentials", read, everyone, get_credentials},
     {"POST", "/v1/projects/{project}/branches/{branch}/password", change, everyone, reset_password},
     {"GET", "/v1/projects/{project}/branches/{branch}/log", read, everyone, get_log},
@@ -104,8 +112,7 @@ Match find_route(const Request& request) {
   }
   throw Error(ErrorCode::not_found, fmt::format("there is nothing at {}", request.target),
               "paths begin with /v1/projects, /v1/branches, /v1/snapshots, /v1/wal, /v1/pools, /v1/operations, "
-              "/v1/events, /v1/status or "
-              "/v1/version; names in them are percent-encoded");
+              "/v1/endpoint, /v1/events, /v1/status or /v1/version; names in them are percent-encoded");
 }
 
 }  // namespace pgtwig::api

@@ -19,6 +19,7 @@ enum class Access {
 
 enum class Kind {
   read,    // one answer, at once; no operation
+  text,    // the same, but the answer is plain text
   change,  // an operation: can be streamed or left running in the background
   stop,    // ends the daemon
   events,  // an endless stream

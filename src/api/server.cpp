@@ -168,6 +168,8 @@ struct Server::Impl {
       switch (match.route->kind) {
         case Kind::read:
           return read(request, match, responder);
+        case Kind::text:
+          return read_text(request, match, responder);
         case Kind::change:
           return change(request, std::move(match), responder);
         case Kind::stop:
@@ -190,6 +192,11 @@ struct Server::Impl {
   void read(const Request& request, const Match& match, Responder& responder) {
     SilentListener listener;
     responder.send(200, match.route->handle({engine, request, match.names, listener}));
+  }
+
+  void read_text(const Request& request, const Match& match, Responder& responder) {
+    SilentListener listener;
+    responder.send_text(match.route->handle({engine, request, match.names, listener}));
   }
 
   void change(Request& request, Match match, Responder& responder) {

@@ -104,6 +104,10 @@ Problem set_interval(std::chrono::seconds& target, const std::string& value) {
   return std::nullopt;
 }
 
+std::string show_interval(std::chrono::seconds interval) {
+  return interval.count() == 0 ? "off" : format_duration(interval);
+}
+
 Problem set_keep_rules(std::string& target, const std::string& value) {
   const auto rules = parse_keep_rules(value);
   if (!rules) return rules.error();
@@ -191,6 +195,11 @@ const std::vector<Key>& keys() {
       {"branch.shared_buffers", "shared_buffers of every branch but main, unless set for it", Kind::text,
        [](Config& config, const Values& values) { return set_memory(config.branch_shared_buffers, values[0]); },
        [](const Config& config) { return config.branch_shared_buffers; }},
+      {"branch.suspend_after",
+       "how long a branch other than main may be unused before it is suspended, unless set for it; off: for ever",
+       Kind::text,
+       [](Config& config, const Values& values) { return set_interval(config.branch_suspend_after, values[0]); },
+       [](const Config& config) { return show_interval(config.branch_suspend_after); }},
       {"wal.archive",
        "whether every durable branch keeps its WAL, so that it can be recovered to any moment: on or off", Kind::flag,
        [](Config& config, const Values& values) { return set_flag(config.wal_archive, values[0]); },
@@ -203,9 +212,7 @@ const std::vector<Key>& keys() {
        [](const Config& config) { return format_duration(config.recovery_window); }},
       {"snapshots.every", "how often each project's main gets a restore point by itself; off: never", Kind::text,
        [](Config& config, const Values& values) { return set_interval(config.snapshots_every, values[0]); },
-       [](const Config& config) {
-         return config.snapshots_every.count() == 0 ? "off" : format_duration(config.snapshots_every);
-       }},
+       [](const Config& config) { return show_interval(config.snapshots_every); }},
       {"snapshots.keep", "which of those are kept: 24h,14d,8w is one an hour for 24 hours, one a day, one a week",
        Kind::text,
        [](Config& config, const Values& values) { return set_keep_rules(config.snapshots_keep, values[0]); },

@@ -27,6 +27,7 @@ struct Config {
   std::vector<std::string> postgres_directories;         // [postgres] directories: more places to look for bin/postgres
   std::map<std::string, std::string> postgres_settings;  // [postgres.settings] for every branch
   std::string branch_shared_buffers = "16MB";            // [branch] shared_buffers: of every branch but main unless set
+  std::chrono::seconds branch_suspend_after{0};          // [branch] suspend_after: when unused for so long; zero: off
   bool wal_archive = true;                               // [wal] archive: of every branch that is durable
   Bytes wal_limit = 4_GiB;                               // [wal] limit: of each branch's archive; zero: none
   std::chrono::seconds recovery_window = std::chrono::hours(24 * 7);  // [recovery] window: WAL is kept this long

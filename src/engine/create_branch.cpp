@@ -50,7 +50,8 @@ Body planned_body(Engine& engine, const CreateBranch& request, const Body& sourc
                        .maybe_has_subscriptions = false,
                        .origin = {.branch = {}, .snapshot = {}, .lsn = {}, .time = now},
                        .created_at = now,
-                       .expires_at = std::nullopt},
+                       .expires_at = std::nullopt,
+                       .suspend_after = request.suspend_after},
             .pool = source.pool};
   if (request.time_to_live) body.branch.expires_at = now + *request.time_to_live;
   return body;

@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include "engine/connection_counter.h"
 #include "engine/event_bus.h"
 #include "engine/housekeeping.h"
 #include "engine/instances.h"
@@ -23,6 +24,7 @@ Engine::Engine(EngineParts parts)
       sweeper_(std::make_unique<Sweeper>(*this)),
       sizes_(std::make_unique<SizeMeter>()),
       wakes_(std::make_unique<Wakes>()),
+      connections_(std::make_unique<ConnectionCounter>()),
       housekeeping_(std::make_unique<Housekeeping>(*this)) {}
 
 // First what acts on its own, then what it acts through: the sweeper still hands work to an ended housekeeping.

@@ -12,6 +12,7 @@
 
 #include "base/config.h"
 #include "base/locks.h"
+#include "base/metrics.h"
 #include "base/paths.h"
 #include "base/process.h"
 #include "base/time.h"
@@ -32,6 +33,7 @@ class Sweeper;
 class SizeMeter;
 class Housekeeping;
 class Wakes;
+class ConnectionCounter;
 
 // The concrete parts that an engine is made of; tests put in others.
 struct EngineParts {
@@ -69,6 +71,7 @@ class Engine {
   TimePoint opened_at() const { return opened_at_; }
 
   NamedLocks& locks() { return locks_; }
+  Metrics& metrics() { return metrics_; }
   EventBus& events() { return *events_; }
   Pools& pools() { return *pools_; }
   Ports& ports() { return *ports_; }
@@ -78,6 +81,7 @@ class Engine {
   SizeMeter& sizes() { return *sizes_; }
   Housekeeping& housekeeping() { return *housekeeping_; }
   Wakes& wakes() { return *wakes_; }
+  ConnectionCounter& connections() { return *connections_; }
 
   // The endpoint in front of all branches is none of the engine's parts; who makes it lets the engine tell people about
   // it. nullptr: there is none any more. From any thread.
@@ -93,6 +97,7 @@ class Engine {
   std::mutex endpoint_mutex_;
   std::function<EndpointView()> describe_endpoint_;  // guarded by it
   NamedLocks locks_;
+  Metrics metrics_;
   std::unique_ptr<EventBus> events_;
   std::unique_ptr<Pools> pools_;
   std::unique_ptr<Ports> ports_;
@@ -101,6 +106,7 @@ class Engine {
   std::unique_ptr<Sweeper> sweeper_;
   std::unique_ptr<SizeMeter> sizes_;
   std::unique_ptr<Wakes> wakes_;
+  std::unique_ptr<ConnectionCounter> connections_;
   std::unique_ptr<Housekeeping> housekeeping_;
 };
 

@@ -46,7 +46,8 @@ void cut_log(const std::filesystem::path& file) {
 
 }  // namespace
 
-Housekeeping::Housekeeping(Engine& engine) : engine_(engine), restore_points_(engine), thread_([this] { run(); }) {}
+Housekeeping::Housekeeping(Engine& engine)
+    : engine_(engine), restore_points_(engine), idle_watch_(engine), thread_([this] { run(); }) {}
 
 Housekeeping::~Housekeeping() {
   end();
@@ -60,6 +61,7 @@ void Housekeeping::end() {
   changed_.notify_all();
   if (!thread_.joinable()) return;
   thread_.join();
+  idle_watch_.end();
   try {
     sync_pools();
   } catch (...) {
@@ -97,6 +99,7 @@ void Housekeeping::run() {
   if (stopping_) return;
   lock.unlock();
   restore();
+  idle_watch_.begin();
   lock.lock();
   while (!changed_.wait_for(lock, interval, [this] { return stopping_; })) {
     lock.unlock();

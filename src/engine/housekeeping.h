@@ -1,6 +1,6 @@
 // What has to be done beside the requests: after a restart of the machine the instances that should run are started
 // again; from time to time parents are checkpointed, manifests brought to disk, idle connections closed, logs kept
-// small, expired branches deleted, restore points taken and removed.
+// small, expired branches deleted, unused ones suspended, restore points taken and removed.
 #pragma once
 
 #include <atomic>
@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/idle_watch.h"
 #include "engine/instances.h"
 #include "engine/restore_point_keeper.h"
 
@@ -51,6 +52,7 @@ class Housekeeping {
 
   Engine& engine_;
   RestorePointKeeper restore_points_;
+  IdleWatch idle_watch_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::set<std::shared_ptr<OpenPool>> unsynced_;

@@ -204,8 +204,8 @@ void Instances::start(const Body& body, const StartOptions& options) {
   const std::uint64_t log_offset = size_or_zero(instance.log_file);
   close_connections(body.branch.incarnation);
   const ProcessHandle process = engine_.runtime().start(instance);
-  fault::point("instance.started");
   try {
+    fault::point("instance.started");
     postgres::Connection connection =
         postgres::wait_until_ready(process, {.connect = {.socket_directory = settings.files.socket_directory(),
                                                          .port = body.branch.port,
@@ -270,6 +270,8 @@ void Instances::discard(const catalog::SweepRecord& volume, const OpenPool& pool
   std::error_code ignored;
   std::filesystem::remove(instance.log_file, ignored);
   std::filesystem::remove(instance.log_file.string() + ".1", ignored);  // see housekeeping
+  const std::lock_guard lock(mutex_);
+  opened_.erase(volume.volume);
 }
 
 Instances::Admin::~Admin() {
@@ -305,11 +307,20 @@ postgres::Connection Instances::connect(const Body& body, const std::string& dat
     throw Error(ErrorCode::conflict, fmt::format("{} is not running", body.name()),
                 fmt::format("`pgtwig start {}`", body.name()));
   }
-  return postgres::Connection::open({.socket_directory = files.socket_directory(),
-                                     .port = body.branch.port,
-                                     .database = database,
-                                     .server_user = engine_.instance_user().name,
-                                     .server_pid = process->pid()});
+  postgres::Connection connection = postgres::Connection::open({.socket_directory = files.socket_directory(),
+                                                                .port = body.branch.port,
+                                                                .database = database,
+                                                                .server_user = engine_.instance_user().name,
+                                                                .server_pid = process->pid()});
+  const std::lock_guard lock(mutex_);
+  ++opened_[body.branch.incarnation];
+  return connection;
+}
+
+std::int64_t Instances::connections_opened(const IncarnationId& id) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = opened_.find(id);
+  return found == opened_.end() ? 0 : found->second;
 }
 
 void Instances::close_connections(const IncarnationId& id) {

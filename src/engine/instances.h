@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <list>
 #include <map>
@@ -107,6 +108,8 @@ class Instances {
   }
   // A new connection to one database of it.
   postgres::Connection connect(const Body& body, const std::string& database);
+  // How many of them were opened to this body since the daemon began.
+  std::int64_t connections_opened(const IncarnationId& id) const;
   // Closes connections that nobody has used for a while, so that they do not stand in the way of DROP DATABASE for
   // ever.
   void close_idle_connections();
@@ -136,9 +139,10 @@ class Instances {
     std::chrono::steady_clock::time_point since;
   };
   Engine& engine_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::list<Idle> idle_;  // newest first
   std::multiset<IncarnationId> in_transition_;
+  std::map<IncarnationId, std::int64_t> opened_;
 };
 
 // What installation, project and branch set, later ones over earlier ones.

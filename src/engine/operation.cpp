@@ -149,6 +149,22 @@ void Operation::publish(const std::string& type, const std::string& text, std::i
   engine_.events().publish(event);
 }
 
+void Operation::count(const std::string& outcome) const {
+  engine_.metrics()
+      .counter("pgtwig_operations_total", "Operations that ended, by kind and outcome: done, failed, cancelled.",
+               {{"kind", kind_}, {"outcome", outcome}})
+      .add();
+  if (outcome == "done") {
+    engine_.metrics()
+        .durations("pgtwig_operation_seconds", "How long operations took that were done, by kind.", {{"kind", kind_}})
+        .observe(std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - started_));
+  } else {
+    engine_.metrics()
+        .counter("pgtwig_errors_total", "Why operations ended otherwise, by the error's code.", {{"code", error_code_}})
+        .add();
+  }
+}
+
 void Operation::fault_point(const std::string& step) const {
   fault::point(fault_name(kind_) + "." + step);
 }
@@ -228,6 +244,7 @@ Operations::Registration::~Registration() {
 
 void Operations::succeeded(Operation& operation) {
   operation.publish("operation.done", "", operation.total_ms());
+  operation.count("done");
   log::info("{} {} done in {} ms", operation.kind_, operation.target_, operation.total_ms());
 }
 
@@ -244,6 +261,7 @@ void Operations::failed(Operation& operation) {
     }
   }
   operation.publish("operation.failed", operation.error_message_, operation.total_ms());
+  operation.count(operation.error_code_ == error_code_info(ErrorCode::cancelled).name ? "cancelled" : "failed");
   log::warn("{} {} failed: {}", operation.kind_, operation.target_, operation.error_message_);
 }
 

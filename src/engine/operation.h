@@ -75,7 +75,8 @@ class Operation {
   catalog::OperationRecord record(catalog::OperationState state) const;
   // Whether the failure is on record.
   bool record_failure() noexcept;
-  void announce_end(const std::string& type, const std::string& text) const;
+  // Adds its end to the metrics.
+  void count(const std::string& outcome) const;
 
   Engine& engine_;
   const OperationId id_;

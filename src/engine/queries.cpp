@@ -10,6 +10,7 @@
 #include "engine/body.h"
 #include "engine/lineage_of.h"
 #include "engine/size_meter.h"
+#include "engine/sleep.h"
 #include "engine/view_of.h"
 
 namespace pgtwig::engine {
@@ -19,7 +20,8 @@ constexpr std::chrono::milliseconds patience_for_a_size{500};
 constexpr std::uint64_t longest_log_read = 4u << 20;
 
 // The state of a branch whose pool cannot be reached.
-BranchView away_view(const catalog::ProjectRecord& project, const catalog::BranchRecord& branch, const Error& error) {
+BranchView away_view(const Engine& engine, const catalog::ProjectRecord& project, const catalog::BranchRecord& branch,
+                     const Error& error) {
   BranchView view;
   view.project = project.name.text();
   view.branch = branch.name.text();
@@ -32,6 +34,7 @@ BranchView away_view(const catalog::ProjectRecord& project, const catalog::Branc
   view.durability = catalog::durability_name(branch.durability);
   view.created_at = branch.created_at;
   view.expires_at = branch.expires_at;
+  view.suspend_after = suspend_after_text(suspend_after_of(engine.config(), project, branch));
   view.settings = branch.settings;
   view.warnings.push_back(error.message());
   return view;
@@ -42,7 +45,7 @@ void add_branches(Engine& engine, const catalog::ProjectRecord& project, std::ve
     try {
       views.push_back(branch_view(engine, load_body(engine, project, branch)));
     } catch (const Error& error) {
-      views.push_back(away_view(project, branch, error));
+      views.push_back(away_view(engine, project, branch, error));
     }
   }
 }

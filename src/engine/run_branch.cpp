@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "engine/run_branch.h"
 #include "engine/view_of.h"
 #include "postgres/cluster.h"
@@ -83,6 +84,19 @@ void refuse_taken_port(const Error& error, const Body& body) {
               fmt::format("`pgtwig start {} --port N` gives it another one", body.name()));
 }
 
+namespace {
+
+// Its stop didn't come to be. The failure of that is what is told; this one is only logged.
+void start_again(Engine& engine, const Body& body) noexcept {
+  try {
+    engine.instances().start(body, {.subscriptions_off = body.branch.maybe_has_subscriptions, .is_committed = true});
+  } catch (...) {
+    log::error("cannot start {} again: {}", body.name(), describe_current_exception());
+  }
+}
+
+}  // namespace
+
 BranchView stop_and_record(Engine& engine, Operation& operation, const Body& before, Rest rest) {
   operation.begin();
   Body body = before;
@@ -95,13 +109,10 @@ BranchView stop_and_record(Engine& engine, Operation& operation, const Body& bef
   transaction->update(body.branch);
   try {
     operation.commit(*transaction);
-  } catch (const Error& error) {
+  } catch (...) {
     transaction.reset();
-    if (error.code() == ErrorCode::cancelled && was_running) {
-      refresh_manifest(engine, before);
-      engine.instances().start(before,
-                               {.subscriptions_off = before.branch.maybe_has_subscriptions, .is_committed = true});
-    }
+    refresh_manifest(engine, before);
+    if (was_running) start_again(engine, before);
     throw;
   }
   return branch_view(engine, body, operation);
@@ -110,7 +121,8 @@ BranchView stop_and_record(Engine& engine, Operation& operation, const Body& bef
 BranchView start_branch(Engine& engine, const StartBranch& request, Listener& listener) {
   const auto lock = lock_to_run(engine, request.path);
   const Body current = require_body(engine, request.path);
-  if (engine.instances().find(current)) {
+  const bool runs = engine.instances().find(current).has_value();
+  if (runs && current.branch.wants_running) {
     if (changes_anything(request, current)) {
       throw Error(ErrorCode::conflict, fmt::format("{} is running: what was asked for takes a restart", current.name()),
                   fmt::format("`pgtwig restart {}` with the same options", current.name()));
@@ -123,6 +135,8 @@ BranchView start_branch(Engine& engine, const StartBranch& request, Listener& li
   engine.instances().require_memory(body);
   return engine.operations().run("branch start", body.name(), listener, [&](Operation& operation) {
     operation.begin();
+    // A daemon ended between its start and the commit.
+    if (runs) operation.step("Stop instance", [&] { engine.instances().stop(current); });
     try {
       return start_and_record(engine, operation, body);
     } catch (const Error& error) {

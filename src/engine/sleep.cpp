@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "engine/run_branch.h"
+#include "engine/sleep.h"
 #include "engine/view_of.h"
 #include "engine/wakes.h"
 
@@ -32,6 +33,7 @@ BranchAddress wake(Engine& engine, const BranchPath& path) {
   if (runs && body.branch.wants_running) return address_of(body, true);
   refuse_stopped(body);
   refuse_if_tainted(body);
+  const Wakes::Turn turn(engine.wakes());
   engine.instances().require_memory(body);
   body.branch.wants_running = true;
   body.branch.is_suspended = false;
@@ -59,6 +61,55 @@ BranchView suspend_branch(Engine& engine, const BranchPath& path, Listener& list
   return engine.operations().run("branch suspend", body.name(), listener, [&](Operation& operation) {
     return stop_and_record(engine, operation, body, Rest::suspended);
   });
+}
+
+bool suspend_if(Engine& engine, const BranchPath& path, const std::function<bool(const Body&)>& is_unused) {
+  const auto lock = lock_to_run(engine, path, std::chrono::milliseconds(0));
+  const Body body = require_body(engine, path);
+  if (!body.branch.wants_running || !engine.instances().find(body) || !is_unused(body)) return false;
+  NobodyListens nobody;
+  engine.operations().run("branch suspend", body.name(), nobody, [&](Operation& operation) {
+    return stop_and_record(engine, operation, body, Rest::suspended);
+  });
+  return true;
+}
+
+std::chrono::seconds suspend_after_of(const Config& config, const catalog::ProjectRecord& project,
+                                      const catalog::BranchRecord& branch) {
+  if (branch.suspend_after) return *branch.suspend_after;
+  if (branch.name.is_main()) return std::chrono::seconds(0);
+  return project.suspend_after.value_or(config.branch_suspend_after);
+}
+
+std::string suspend_after_text(std::chrono::seconds after) {
+  return after.count() == 0 ? "off" : format_duration(after);
+}
+
+BranchView set_suspend_after(Engine& engine, const BranchPath& path, std::optional<std::chrono::seconds> after) {
+  const auto lock = lock_to_run(engine, path);
+  Body body = require_body(engine, path);
+  body.branch.suspend_after = after;
+  auto transaction = engine.catalog().begin();
+  transaction->update(body.branch);
+  transaction->commit();
+  transaction.reset();
+  refresh_manifest(engine, body);
+  return branch_view(engine, body);
+}
+
+ProjectView set_suspend_after(Engine& engine, const ProjectName& name, std::optional<std::chrono::seconds> after) {
+  const auto lock = engine.locks().acquire({project_lock(name, LockMode::exclusive)}, lock_timeout);
+  catalog::ProjectRecord project = require_project(engine, name);
+  const auto pool = engine.pools().open(project.pool);
+  project.suspend_after = after;
+  auto transaction = engine.catalog().begin();
+  transaction->update(project);
+  transaction->commit();
+  transaction.reset();
+  for (const auto& branch : engine.catalog().branches(project.id)) {
+    refresh_manifest(engine, {.project = project, .branch = branch, .pool = pool});
+  }
+  return project_view(engine, project);
 }
 
 std::optional<BranchAddress> find_address(Engine& engine, const BranchPath& path) {

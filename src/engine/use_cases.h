@@ -42,6 +42,7 @@ struct CreateProject {
   std::optional<std::string> runtime = {};
   std::optional<std::uint16_t> port = {};
   catalog::Settings settings = {};
+  std::optional<std::chrono::seconds> suspend_after = {};  // of its branches; zero: never; absent: as configured
   std::string locale = "C.UTF-8";
   int dump_fd = -1;  // seekable; -1: none
 };
@@ -67,6 +68,7 @@ struct CreateBranch {
   bool start = true;
   bool if_not_exists = false;
   catalog::Settings settings = {};
+  std::optional<std::chrono::seconds> suspend_after = {};  // zero: never; absent: as its project's
 };
 BranchView create_branch(Engine&, const CreateBranch&, Listener&);
 // By project, main first; all projects when absent.
@@ -169,6 +171,9 @@ BranchView restart_branch(Engine&, const StartBranch&, Listener&);
 // Sleep: shut down cleanly, and started by who connects. One that rests already is left as it is, but that one which
 // was stopped by hand may be woken from now on.
 BranchView suspend_branch(Engine&, const BranchPath&, Listener&);
+// By itself once it was unused for so long, from now on; zero: never; absent: as its project says, or as configured.
+BranchView set_suspend_after(Engine&, const BranchPath&, std::optional<std::chrono::seconds> after);
+ProjectView set_suspend_after(Engine&, const ProjectName&, std::optional<std::chrono::seconds> after);
 // Where a branch is reached, and which body of it that is.
 struct BranchAddress {
   BranchPath path;
@@ -214,6 +219,8 @@ Bytes trim_pool(Engine&, const PoolName&, Listener&);
 std::vector<OperationView> list_operations(Engine&, int limit);
 OperationView get_operation(Engine&, const std::string& id_or_prefix);
 StatusView get_status(Engine&);
+// How things stand and what was counted since the daemon began, in the text format of Prometheus.
+std::string metrics_text(Engine&);
 
 // Life of the daemon. open: mounts image pools, sweeps, adopts what runs, starts what should run.
 void open_installation(Engine&);

@@ -8,8 +8,10 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "engine/connection_counter.h"
 #include "engine/housekeeping.h"
 #include "engine/size_meter.h"
+#include "engine/sleep.h"
 
 namespace pgtwig::engine {
 namespace {
@@ -58,8 +60,9 @@ std::string state_of(Engine& engine, const Body& body, bool is_running) {
   for (const OperationView& live : engine.operations().live()) {
     if (live.target != body.name()) continue;
     if (live.kind == "branch delete") return "deleting";
-    if (live.kind == "branch stop" || live.kind == "branch suspend" || live.kind == "branch wake") continue;
-    if (!is_running) return "creating";
+    // Its server lets nobody in just now; who wants the branch waits in wake_branch() until one does.
+    if (live.kind == "branch suspend" || live.kind == "branch wake") return "suspended";
+    if (!is_running && live.kind != "branch stop") return "creating";
   }
   if (is_running) return "running";
   if (body.branch.is_suspended) return "suspended";
@@ -92,8 +95,10 @@ BranchView branch_view(Engine& engine, const Body& body) {
   if (process) {
     view.pid = process->pid();
     view.started_at = start_time(*process, engine.clock().now());
+    view.connections = engine.connections().count(branch.port);
   }
   view.expires_at = branch.expires_at;
+  view.suspend_after = suspend_after_text(suspend_after_of(engine.config(), body.project, branch));
   view.size = engine.sizes().known(branch.incarnation);
   if (!branch.origin.branch.empty()) {
     view.origin = OriginView{
@@ -127,6 +132,7 @@ ProjectView project_view(Engine& engine, const catalog::ProjectRecord& project) 
   view.runtime = project.runtime;
   view.pg_version = project.pg_major;
   view.settings = project.settings;
+  view.suspend_after = suspend_after_text(project.suspend_after.value_or(engine.config().branch_suspend_after));
   view.created_at = project.created_at;
   const auto record = engine.catalog().find_pool(project.pool);
   if (record) {

@@ -67,6 +67,8 @@ struct BranchView {
   TimePoint created_at;
   std::optional<TimePoint> started_at;
   std::optional<TimePoint> expires_at;
+  std::string suspend_after;       // "5m"; "off"
+  std::optional<int> connections;  // of clients, while it runs
   std::optional<SizeView> size;
   std::optional<OriginView> origin;
   std::map<std::string, std::string> settings;
@@ -87,6 +89,7 @@ struct ProjectView {
   int pg_version = 0;
   int branch_count = 0;
   int running_count = 0;
+  std::string suspend_after;  // of its branches but main, unless set for them
   std::map<std::string, std::string> settings;
   TimePoint created_at;
   std::vector<std::string> warnings;

@@ -10,6 +10,7 @@ namespace {
 unsigned most_at_once() {
   return std::max(2U, std::thread::hardware_concurrency());
 }
+constexpr std::chrono::seconds patience_for_a_turn{30};
 
 }  // namespace
 
@@ -19,7 +20,15 @@ BranchAddress Wakes::share(const BranchPath& path, const std::function<BranchAdd
   const std::shared_ptr<Wake> shared = at->second;
   if (is_first) {
     lock.unlock();
-    Outcome outcome = run(wake);
+    Outcome outcome = [&]() -> Outcome {
+      try {
+        return wake();
+      } catch (const Error& error) {
+        return error;
+      } catch (...) {
+        return Error(ErrorCode::internal, describe_current_exception());
+      }
+    }();
     lock.lock();
     shared->outcome = std::move(outcome);
     under_way_.erase(path);
@@ -34,24 +43,16 @@ BranchAddress Wakes::share(const BranchPath& path, const std::function<BranchAdd
   return std::get<BranchAddress>(outcome);
 }
 
-Wakes::Outcome Wakes::run(const std::function<BranchAddress()>& wake) {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return running_ < most_at_once(); });
-  ++running_;
-  lock.unlock();
-  const auto outcome = [&]() -> Outcome {
-    try {
-      return wake();
-    } catch (const Error& error) {
-      return error;
-    } catch (...) {
-      return Error(ErrorCode::internal, describe_current_exception());
-    }
-  }();
-  lock.lock();
-  --running_;
-  changed_.notify_all();
-  return outcome;
+Wakes::Turn::Turn(Wakes& wakes) : wakes_(wakes) {
+  std::unique_lock lock(wakes_.mutex_);
+  wakes_.changed_.wait_for(lock, patience_for_a_turn, [this] { return wakes_.starting_ < most_at_once(); });
+  ++wakes_.starting_;
+}
+
+Wakes::Turn::~Turn() {
+  const std::lock_guard lock(wakes_.mutex_);
+  --wakes_.starting_;
+  wakes_.changed_.notify_all();
 }
 
 }  // namespace pgtwig::engine

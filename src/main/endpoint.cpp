@@ -26,9 +26,6 @@ class EngineDirectory final : public proxy::BranchDirectory {
     return as_proxy_address(engine::wake_branch(engine_, branch));
   }
 
-  void session_began(const BranchPath&) noexcept override {}
-  void session_ended(const BranchPath&) noexcept override {}
-
  private:
   static proxy::BranchAddress as_proxy_address(const engine::BranchAddress& address) {
     return {.path = address.path, .host = address.host, .port = address.port, .is_running = address.is_running};

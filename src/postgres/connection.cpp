@@ -245,19 +245,27 @@ std::string Connection::value(const std::string& sql, const std::vector<std::str
   return *rows.front().front();
 }
 
+std::vector<Row> Connection::query_within(std::chrono::milliseconds timeout, const std::string& sql) {
+  const auto usual_timeout = std::exchange(statement_timeout_, timeout);
+  try {
+    auto rows = query(sql);
+    statement_timeout_ = usual_timeout;
+    return rows;
+  } catch (...) {
+    statement_timeout_ = usual_timeout;
+    throw;
+  }
+}
+
 bool Connection::is_usable() {
   PGconn* const raw = connection_.get();
   if (raw == nullptr || ::PQstatus(raw) != CONNECTION_OK) return false;
-  const auto usual_timeout = std::exchange(statement_timeout_, answer_timeout);
-  bool answers = false;
   try {
-    query("");
-    answers = ::PQstatus(raw) == CONNECTION_OK;
+    query_within(answer_timeout, "");
+    return ::PQstatus(raw) == CONNECTION_OK;
   } catch (const Error&) {
-    answers = false;
+    return false;
   }
-  statement_timeout_ = usual_timeout;
-  return answers;
 }
 
 int Connection::server_version() const {

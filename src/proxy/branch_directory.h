@@ -1,5 +1,4 @@
-// What the endpoint must know of branches, and what it tells about them. It knows nothing else of pgtwig: main/
-// implements this over the engine.
+// What the endpoint must know of branches. It knows nothing else of pgtwig: main/ implements this over the engine.
 #pragma once
 
 #include <cstdint>
@@ -34,9 +33,6 @@ class BranchDirectory {
   virtual BranchAddress find(const std::optional<BranchChoice>& choice) = 0;
   // Starts it if it sleeps, and returns when it takes connections. Throws Error conflict when it was stopped by hand.
   virtual BranchAddress wake(const BranchPath& branch) = 0;
-  // A client was let in, or one who was is gone. Quick, and never throws.
-  virtual void session_began(const BranchPath& branch) noexcept = 0;
-  virtual void session_ended(const BranchPath& branch) noexcept = 0;
 };
 
 }  // namespace pgtwig::proxy

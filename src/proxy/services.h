@@ -22,16 +22,14 @@ struct Counters {
   std::atomic<std::size_t> connections = 0;
 };
 
-// Sessions that are open, by their branch; tells the directory too.
+// Sessions that are open, by their branch.
 class Sessions {
  public:
-  explicit Sessions(BranchDirectory& directory) : directory_(directory) {}
   void began(const BranchPath& branch);
   void ended(const BranchPath& branch) noexcept;
   std::map<BranchPath, std::size_t> open();
 
  private:
-  BranchDirectory& directory_;
   std::mutex mutex_;
   std::map<BranchPath, std::size_t> open_;  // guarded by it
 };
@@ -41,7 +39,6 @@ struct Services {
       : options(std::move(proxy_options)),
         credentials(options.tls),
         admission(options.limits),
-        sessions(directory),
         finder(directory, options.limits) {}
 
   const ProxyOptions options;

@@ -253,6 +253,20 @@ class EveryPoint(SystemTest):
 
         return Operation(["start", "demo/dev"], prepare)
 
+    def suspend(self) -> Operation:
+        def prepare(pgtwig: Installation) -> None:
+            ensure_branch(pgtwig, "demo/dev")
+            pgtwig.pgtwig("start", "demo/dev")
+
+        return Operation(["branch", "suspend", "demo/dev"], prepare)
+
+    def wake(self) -> Operation:
+        def prepare(pgtwig: Installation) -> None:
+            ensure_branch(pgtwig, "demo/dev")
+            pgtwig.pgtwig("branch", "suspend", "demo/dev")
+
+        return Operation(["psql", "demo/dev", "--", "-c", "SELECT"], prepare)
+
     def project_create(self) -> Operation:
         port = str(self.pgtwig.ports.first + 52)
         return Operation(["project", "create", "second", "--port", port],
@@ -330,6 +344,18 @@ class EveryPoint(SystemTest):
 
     def test_start_is_done_or_undone_when_killed(self) -> None:
         self.try_everywhere(self.start(), "kill")
+
+    def test_suspend_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.suspend(), "kill")
+
+    def test_suspend_is_done_or_undone_when_a_step_fails(self) -> None:
+        self.try_everywhere(self.suspend(), "fail")
+
+    def test_wake_is_done_or_undone_when_killed(self) -> None:
+        self.try_everywhere(self.wake(), "kill")
+
+    def test_wake_is_done_or_undone_when_a_step_fails(self) -> None:
+        self.try_everywhere(self.wake(), "fail")
 
     def test_project_create_is_done_or_undone_when_killed(self) -> None:
         self.try_everywhere(self.project_create(), "kill")

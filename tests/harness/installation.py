@@ -230,7 +230,7 @@ class Installation:
         """What is on the machine and in no list of pgtwig's, or the other way round."""
         branches = self.branches()
         faults = []
-        half_made = [name for name, branch in branches.items() if branch["state"] not in ("running", "stopped", "failed")]
+        half_made = [name for name, branch in branches.items() if branch["state"] not in ("running", "stopped", "suspended", "failed")]
         if half_made:
             faults.append(f"half-made branches are listed: {half_made}")
         volumes = self.volumes()

@@ -39,6 +39,7 @@ int create_branch(Session& session) {
   if (auto port = given.find("port")) body.set("port", std::int64_t{std::stol(*port)});
   if (auto durability = given.find("durability")) body.set("durability", *durability);
   if (auto ttl = given.find("ttl")) body.set("ttl", *ttl);
+  if (auto after = given.find("suspend-after")) body.set("suspend_after", *after);
   if (given.has("no-start")) body.set("start", false);
   if (given.has("if-not-exists")) body.set("if_not_exists", true);
   if (auto settings = settings_option(session); !settings.empty()) body.set("settings", settings);
@@ -186,6 +187,7 @@ Command create_command() {
                    .value_name = "DURATION",
                    .kind = ValueKind::duration,
                    .help = "delete it by itself after this time: 30m, 2h, 3d"},
+                  suspend_after_option(),
                   {.names = {"--no-start"}, .help = "leave it stopped"},
                   {.names = {"--if-not-exists"}, .help = "a branch of that name is fine and left as it is"},
                   set_option()},
@@ -286,7 +288,8 @@ Command branch_commands() {
           .section = "Projects and branches",
           .commands = {create_command(), list, get, reset_command(), rename, delete_command(), branch_start_command(),
                        branch_stop_command(), branch_restart_command(), branch_url_command(), password_command(),
-                       branch_logs_command(), branch_snapshot_command(), branch_restore_command()}};
+                       branch_logs_command(), branch_snapshot_command(), branch_restore_command(),
+                       branch_suspend_command(), branch_set_command()}};
 }
 
 }  // namespace pgtwig::cli

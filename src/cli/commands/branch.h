@@ -16,6 +16,8 @@ Command branch_url_command();
 Command branch_logs_command();
 Command branch_snapshot_command();
 Command branch_restore_command();
+Command branch_suspend_command();
+Command branch_set_command();
 
 // How many of `lines`, the end of a log, were there when its end was `seen`: 0 when it has grown by more than that.
 std::size_t count_seen_lines(const std::vector<std::string>& seen, const std::vector<std::string>& lines);

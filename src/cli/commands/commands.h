@@ -11,6 +11,7 @@ namespace pgtwig::cli {
 
 Command project_commands();
 Command branch_commands();
+Command project_set_command();
 Command start_command();
 Command stop_command();
 Command restart_command();
@@ -43,6 +44,7 @@ Option from_option();
 Option at_option();
 Option consistency_option();
 Option fast_option();
+Option suspend_after_option();
 Option days_option(const std::string& help);
 Option dry_run_option();
 // The number of --days, which is required.

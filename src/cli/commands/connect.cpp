@@ -27,8 +27,10 @@ engine::BranchView require_running(Session& session, const BranchPath& branch) {
   auto view = api::from_json<engine::BranchView>(session.api().request("GET", target_of(branch)));
   if (view.state != "stopped" && view.state != "suspended") return view;
   if (session.shows_words()) session.say(fmt::format("{} is {}: starting it", view.name, view.state));
+  // Many who want one that sleeps share its start.
+  const char* way = view.state == "suspended" ? "/wake" : "/start";
   return api::from_json<engine::BranchView>(
-      session.api().request("POST", target_of(branch) + "/start", RequestBody().text()));
+      session.api().request("POST", target_of(branch) + way, RequestBody().text()));
 }
 
 // libpq reads these too, and they would lead it elsewhere than PGHOST and PGPORT say, or refuse what is there.

@@ -45,6 +45,7 @@ RequestBody creation_body(const Session& session, const std::string& name) {
   if (auto runtime = given.find("runtime").or_else([&] { return session.environment("PGTWIG_RUNTIME"); }))
     body.set("runtime", *runtime);
   if (auto port = given.find("port")) body.set("port", std::int64_t{std::stol(*port)});
+  if (auto after = given.find("suspend-after")) body.set("suspend_after", *after);
   if (auto locale = given.find("locale")) body.set("locale", *locale);
   if (auto settings = settings_option(session); !settings.empty()) body.set("settings", settings);
   return body;
@@ -156,6 +157,7 @@ Command create_command() {
                    .choices = {"native"}},
                   port_option(),
                   set_option(),
+                  suspend_after_option(),
                   {.names = {"--locale"}, .value_name = "LOCALE", .help = "of the cluster; without it C.UTF-8"},
                   {.names = {"--from-dump"},
                    .value_name = "FILE",
@@ -215,7 +217,7 @@ Command project_commands() {
   return {.names = {"project", "projects", "proj", "p", "db"},
           .summary = "Projects: a database cluster and all its branches",
           .section = "Projects and branches",
-          .commands = {create_command(), list, get, rename, delete_command()}};
+          .commands = {create_command(), list, get, rename, project_set_command(), delete_command()}};
 }
 
 }  // namespace pgtwig::cli

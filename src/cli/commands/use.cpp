@@ -2,11 +2,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/json.hpp>
 
 #include "base/error.h"
 #include "base/fs.h"
 #include "cli/answers.h"
 #include "cli/commands/commands.h"
+#include "cli/render/table.h"
 #include "cli/request.h"
 #include "cli/targets.h"
 
@@ -46,15 +48,56 @@ std::string resolve_place(Session& session, const std::string& text) {
                            : fmt::format("did you mean {}?", fmt::join(near, " or ")));
 }
 
+// Clients that name no branch are led to the one of this place from now on.
+std::string select_for_endpoint(Session& session, const std::string& place) {
+  const std::string branch = place.find('/') == std::string::npos ? place + "/main" : place;
+  session.api().request("PUT", "/v1/endpoint", RequestBody().set("branch", branch).text());
+  return branch;
+}
+
+std::optional<std::string> endpoint_branch(Session& session) {
+  const auto answer = boost::json::parse(session.api().request("GET", "/v1/endpoint"));
+  const auto* branch = answer.is_object() ? answer.get_object().if_contains("branch") : nullptr;
+  if (branch == nullptr || !branch->is_string()) return std::nullopt;
+  return boost::json::value_to<std::string>(*branch);
+}
+
+int show_place(Session& session) {
+  const auto file = find_place_file(session);
+  const auto endpoint = endpoint_branch(session);
+  std::string place;
+  if (file) place = file->branch ? BranchPath{file->project, *file->branch}.text() : file->project.text();
+  RequestBody body;
+  if (file) body.set("name", place).set("file", file->file.string());
+  if (endpoint) body.set("endpoint", *endpoint);
+  Answer answer;
+  answer.json = body.text();
+  answer.table = [&](const Terminal& terminal) {
+    return render_card({{"Here", file ? fmt::format("{} ({})", place, file->file.string()) : "nothing is chosen"},
+                        {"Endpoint", endpoint.value_or("nothing is chosen")}},
+                       terminal);
+  };
+  answer.names = [&] { return file ? std::vector{place} : std::vector<std::string>(); };
+  print_answer(session, answer);
+  return 0;
+}
+
 int use_place(Session& session) {
+  if (!session.invocation().has("NAME")) return show_place(session);
   std::string place = resolve_place(session, session.invocation().get("NAME"));
   auto existing = find_place_file(session);
   auto file = existing ? existing->file : session.world().working_directory / place_file_name;
+  std::optional<std::string> endpoint;
+  if (!session.invocation().has("here")) endpoint = select_for_endpoint(session, place);
   write_file_durably(file, place + "\n", 0644);
+  RequestBody body;
+  body.set("name", place).set("file", file.string());
+  if (endpoint) body.set("endpoint", *endpoint);
   Answer answer;
-  answer.json = RequestBody().set("name", place).set("file", file.string()).text();
+  answer.json = body.text();
   answer.table = [&](const Terminal&) {
     session.say(fmt::format("Using {} in {} and below ({})", place, file.parent_path().string(), place_file_name));
+    if (endpoint) session.say(fmt::format("Clients that name no branch are led to {}", *endpoint));
     return std::string();
   };
   answer.names = [&] { return std::vector{place}; };
@@ -69,15 +112,21 @@ int use_place(Session& session) {
 
 Command use_command() {
   return {.names = {"use", "switch"},
-          .summary = "Choose the project and branch of this folder",
+          .summary = "Choose the project and branch of this folder, and where the endpoint leads",
           .description =
               "Writes the file .pgtwig, the nearest one upwards or a new one here. From then on commands here "
-              "and in folders below need not name the project, and psql, run, env and url not the branch.",
+              "and in folders below need not name the project, and psql, run, env and url not the branch. The "
+              "installation's endpoint leads new clients that name no branch there too; a project alone means its "
+              "main. Without a name: shows what is chosen.",
           .arguments = {{.name = "NAME",
                          .kind = ValueKind::project_or_branch,
-                         .help = "a project, project/branch, or a branch of the current project"}},
+                         .help = "a project, project/branch, or a branch of the current project",
+                         .is_required = false}},
+          .options = {{.names = {"--here"}, .help = "only in this folder: the endpoint leads where it did"}},
           .formats = named_formats(),
-          .examples = {{"pgtwig use demo/dev", ""}, {"pgtwig use dev", "another branch of the same project"}},
+          .examples = {{"pgtwig use demo/dev", ""},
+                       {"pgtwig use dev", "another branch of the same project"},
+                       {"pgtwig use", "what is chosen"}},
           .run = use_place,
           .section = "Projects and branches"};
 }

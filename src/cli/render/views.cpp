@@ -38,6 +38,11 @@ std::string origin_text(const engine::OriginView& origin, TimePoint now) {
   return text + ", " + format_moment(origin.time, now);
 }
 
+// Nothing of what never happens.
+std::string suspend_text(const std::string& after) {
+  return after == "off" || after.empty() ? "" : fmt::format("after {} without use", after);
+}
+
 // "demo/dev created from demo/main@2026-03-01T11:30:00Z, 2026-03-01T11:30:01Z (30m ago)".
 std::string lineage_text(const engine::LineageView& lineage, TimePoint now) {
   std::string text = lineage.branch + " ";
@@ -68,6 +73,7 @@ std::string branch_table(const std::vector<engine::BranchView>& branches, const 
   table.columns = {{.title = "NAME", .importance = 9, .may_shrink = true},
                    {.title = "STATE", .importance = 9},
                    {.title = "PORT", .is_number = true, .importance = 8},
+                   {.title = "CLIENTS", .is_number = true, .importance = 5},
                    {.title = "PARENT", .importance = 7, .may_shrink = true},
                    {.title = "OWN SIZE", .is_number = true, .importance = 5},
                    {.title = "CREATED", .importance = 6},
@@ -75,7 +81,8 @@ std::string branch_table(const std::vector<engine::BranchView>& branches, const 
                    {.title = "POOL", .importance = 2},
                    {.title = "METHOD", .importance = 3}};
   for (const auto& branch : branches)
-    table.rows.push_back({branch.name, branch.state, port_text(branch.port), branch.parent.value_or(""),
+    table.rows.push_back({branch.name, branch.state, port_text(branch.port),
+                          branch.connections ? std::to_string(*branch.connections) : "", branch.parent.value_or(""),
                           branch.size ? format_bytes(branch.size->unique_bytes) : "",
                           format_age(branch.created_at, now),
                           branch.expires_at ? format_age(*branch.expires_at, now) : "", branch.pool, branch.method});
@@ -90,6 +97,8 @@ std::string branch_card(const engine::BranchView& branch, const Terminal& termin
               {"PostgreSQL", std::to_string(branch.pg_version)},
               {"Process", branch.pid ? std::to_string(*branch.pid) : ""},
               {"Runtime", branch.runtime},
+              {"Clients", branch.connections ? std::to_string(*branch.connections) : ""},
+              {"Suspended", suspend_text(branch.suspend_after)},
               {"Durability", branch.durability},
               {"Pool", fmt::format("{} ({}, {})", branch.pool, branch.driver, branch.method)},
               {"Size", branch.size ? size_text(*branch.size, now) : ""},
@@ -128,6 +137,7 @@ std::string project_card(const engine::ProjectView& project, const Terminal& ter
               {"Branches", fmt::format("{}, {} running", project.branch_count, project.running_count)},
               {"PostgreSQL", std::to_string(project.pg_version)},
               {"Runtime", project.runtime},
+              {"Suspended", suspend_text(project.suspend_after)},
               {"Pool", fmt::format("{} ({}, {})", project.pool, project.driver, project.method)},
               {"Settings", join_settings(project.settings)},
               {"Created", format_moment(project.created_at, now)},

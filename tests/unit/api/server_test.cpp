@@ -55,6 +55,32 @@ TEST_F(ServerTest, ListsNothingWhereNothingIs) {
   EXPECT_THAT(get(served_.socket(), "/v1/operations"), HasSubstr(R"({"operations":[]})"));
 }
 
+TEST_F(ServerTest, TellsPrometheusHowThingsStand) {
+  ask("POST", "/v1/pools", pool_json("plain"));
+  ask("POST", "/v1/pools", pool_json("plain"));  // there is one already
+  const std::string answer = get(served_.socket(), "/metrics");
+  EXPECT_THAT(answer, HasSubstr("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+  EXPECT_THAT(answer, HasSubstr("\npgtwig_build_info{version=\"" PGTWIG_VERSION "\"} 1\n"));
+  EXPECT_THAT(answer, HasSubstr("\npgtwig_branches{state=\"suspended\"} 0\n"));
+  EXPECT_THAT(answer, HasSubstr("\npgtwig_pool_ready{pool=\"plain\"} 1\n"));
+  EXPECT_THAT(answer, HasSubstr("\npgtwig_operations_total{kind=\"pool create\",outcome=\"done\"} 1\n"));
+  EXPECT_THAT(answer, HasSubstr("\npgtwig_operation_seconds_count{kind=\"pool create\"} 1\n"));
+}
+
+TEST_F(ServerTest, LeadsTheEndpointNowhereUntilABranchIsSelected) {
+  EXPECT_THAT(get(served_.socket(), "/v1/endpoint"), HasSubstr(R"({"branch":null})"));
+  EXPECT_THAT(ask("PUT", "/v1/endpoint", R"({"branch":"demo/dev"})"), StartsWith("HTTP/1.1 404"));
+  EXPECT_THAT(ask("PUT", "/v1/endpoint", R"({"branch":"dev"})"), StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(ask("PUT", "/v1/endpoint", "{}"), HasSubstr(R"({"branch":null})"));
+}
+
+TEST_F(ServerTest, TakesNoTimeToSleepAfterThatIsNone) {
+  const std::string target = "/v1/projects/demo/suspend-after";
+  EXPECT_THAT(ask("PUT", target, R"({"after":"5m"})"), StartsWith("HTTP/1.1 404"));
+  EXPECT_THAT(ask("PUT", target, R"({"after":"soon"})"), StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(ask("PUT", target, R"({"later":"5m"})"), StartsWith("HTTP/1.1 400"));
+}
+
 TEST_F(ServerTest, AnswersEachKindOfErrorWithItsStatus) {
   struct Case {
     const char* method;

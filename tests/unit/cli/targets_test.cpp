@@ -105,6 +105,7 @@ TEST_F(Targets, UseChoosesABranchOfTheCurrentProjectBeforeAProject) {
   world.daemon.answers("GET /v1/projects", projects_json({"demo", "dev"}));
   world.daemon.answers("GET /v1/projects/demo/branches/dev", branch_json("demo/dev"));
   world.daemon.answers("GET /v1/projects/demo/branches/main", branch_json("demo/main"));
+  world.daemon.answers("PUT /v1/endpoint", "{}");
   EXPECT_EQ(0, world.run({"use", "dev"}));
   EXPECT_EQ("dev\n", read_file(world.folder / ".pgtwig"));
   EXPECT_EQ(0, world.run({"use", "demo"}));
@@ -113,6 +114,32 @@ TEST_F(Targets, UseChoosesABranchOfTheCurrentProjectBeforeAProject) {
   EXPECT_EQ("demo/dev\n", read_file(world.folder / ".pgtwig"));
   EXPECT_EQ(0, world.run({"use", "demo/main"}));
   EXPECT_EQ("demo/main\n", read_file(world.folder / ".pgtwig"));
+}
+
+TEST_F(Targets, UseLeadsTheEndpointThereUnlessItIsToldNotTo) {
+  world.daemon.answers("GET /v1/projects", projects_json({"demo"}));
+  world.daemon.answers("GET /v1/projects/demo/branches/dev", branch_json("demo/dev"));
+  world.daemon.answers("PUT /v1/endpoint", "{}");
+  EXPECT_EQ(0, world.run({"use", "demo/dev"}));
+  EXPECT_EQ("PUT /v1/endpoint", world.daemon.requests.back().line);
+  EXPECT_EQ(R"({"branch":"demo/dev"})", world.daemon.requests.back().body);
+  EXPECT_EQ(0, world.run({"use", "demo"}));
+  EXPECT_EQ(R"({"branch":"demo/main"})", world.daemon.requests.back().body);
+  EXPECT_EQ(0, world.run({"use", "demo/dev", "--here"}));
+  EXPECT_NE("PUT /v1/endpoint", world.daemon.requests.back().line);
+  EXPECT_EQ("demo/dev\n", read_file(world.folder / ".pgtwig"));
+}
+
+TEST_F(Targets, UseShowsWhatIsChosenWhenNothingIsNamed) {
+  world.daemon.answers("GET /v1/endpoint", R"({"branch":null})");
+  EXPECT_EQ(0, world.run({"use"}));
+  EXPECT_EQ("Here      nothing is chosen\nEndpoint  nothing is chosen\n", world.console.data);
+  world.console.data.clear();
+  write_place(world.folder, "demo\n");
+  world.daemon.answers("GET /v1/endpoint", R"({"branch":"demo/dev"})");
+  EXPECT_EQ(0, world.run({"use", "--json"}));
+  EXPECT_THAT(world.console.data, HasSubstr(R"("name":"demo")"));
+  EXPECT_THAT(world.console.data, HasSubstr(R"("endpoint":"demo/dev")"));
 }
 
 TEST_F(Targets, UseRefusesWhatIsNotThere) {
@@ -125,6 +152,7 @@ TEST_F(Targets, UseRefusesWhatIsNotThere) {
 
 TEST_F(Targets, UseSaysWhenTheEnvironmentGoesFirst) {
   world.daemon.answers("GET /v1/projects/demo/branches/dev", branch_json("demo/dev"));
+  world.daemon.answers("PUT /v1/endpoint", "{}");
   world.world.environment["PGTWIG_PROJECT"] = "other";
   EXPECT_EQ(0, world.run({"use", "demo/dev"}));
   EXPECT_THAT(world.console.words, HasSubstr("PGTWIG_PROJECT=other in the environment goes before the file"));

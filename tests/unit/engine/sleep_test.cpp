@@ -179,6 +179,14 @@ TEST_F(Sleep, WakesABranchWhoseServerRunsWithoutTheCatalogKnowing) {
   EXPECT_EQ(sql("dev", "SELECT n FROM public.rows"), "42");
 }
 
+TEST_F(Sleep, StartsABranchWhoseServerRunsWithoutTheCatalogKnowing) {
+  stop_branch(*engine_, path("dev"), listener_);
+  engine_->instances().start(require_body(*engine_, path("dev")), {.is_committed = true});
+  EXPECT_EQ(start_branch(*engine_, {.path = path("dev")}, listener_).state, "running");
+  EXPECT_TRUE(require_body(*engine_, path("dev")).branch.wants_running);
+  EXPECT_EQ(sql("dev", "SELECT n FROM public.rows"), "42");
+}
+
 TEST_F(Sleep, IsNotDisturbedByForksResetsSnapshotsAndNewNames) {
   suspend_branch(*engine_, path("dev"), listener_);
   create_branch(*engine_, {.path = path("child"), .from = *parse_branch_reference("dev")}, listener_);
