@@ -26,7 +26,8 @@ build: configure ## build/release/pgtwig
 
 # All that a target needs is installed before it is built, so that whoever is asked for it is asked once, and at the beginning.
 demo: package_groups = build run
-test bench: package_groups = build test
+test: package_groups = build test
+bench: package_groups = build test bench
 
 configure:
 	$(packages) $(package_groups)
@@ -52,7 +53,7 @@ lab-shell: build ## a shell in that machine
 
 bench: configure ## the rows of the performance table, each against its floor
 	$(packages) test
-	@cmake --build $(build_dir) -j $(JOBS) --target pgtwig floor_create first_row
+	@cmake --build $(build_dir) -j $(JOBS) --target pgtwig floor_create first_row relay
 	@PGTWIG_BINARY=$(build_dir)/pgtwig bench/run
 
 install: build ## into PREFIX (/usr/local), below DESTDIR

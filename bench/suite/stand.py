@@ -19,6 +19,7 @@ from harness import machine  # noqa: E402
 IMAGE_BYTES = {"btrfs": 48 << 30, "xfs": 24 << 30, "ext4": 8 << 30}
 # Below the ports of the tests, beyond those of an ordinary installation; thousands of branches have one each.
 FIRST_PORT, LAST_PORT = 10000, 19499
+ENDPOINT_PORT = 19500
 DAEMON_PATIENCE = 30.0
 # A connection that was idle for longer is not used again: the daemon may be closing it at this very moment.
 KEPT_SECONDS = 2.0
@@ -80,7 +81,8 @@ class Stand:
             self.root.mkdir()
             # No restore point is made behind a measurement's back.
             (self.root / "pgtwig.toml").write_text(f'[ports]\nfirst = {FIRST_PORT}\nlast = {LAST_PORT}\n'
-                                                   '[snapshots]\nevery = "off"\n')
+                                                   '[snapshots]\nevery = "off"\n'
+                                                   f'[proxy]\nenabled = true\nport = {ENDPOINT_PORT}\n')
             self._first_row = subprocess.Popen([floors / "first_row"], text=True, bufsize=1, stdin=subprocess.PIPE,
                                                stdout=subprocess.PIPE)
             self._start_daemon()
@@ -188,6 +190,11 @@ class Branch:
     def connection_string(self) -> str:
         return (f"host=127.0.0.1 port={self.view['port']} user=postgres dbname=postgres "
                 f"password={self.project.password} gssencmode=disable sslmode=disable connect_timeout=60")
+
+    def endpoint_string(self, port: int) -> str:
+        """The same by another port, which leads here by the database where it is the endpoint's."""
+        database = f"postgres@{self.view['name']}" if port == ENDPOINT_PORT else "postgres"
+        return self.connection_string.replace(f"port={self.view['port']}", f"port={port}").replace("dbname=postgres", f"dbname={database}")
 
     def refresh(self) -> None:
         self.view = self.project.stand.request("GET", self.path)

@@ -137,6 +137,7 @@ void describe(Field& field, View& view) {
 template <class Field, Of<engine::CredentialsView> View>
 void describe(Field& field, View& view) {
   field("url", view.url);
+  field("endpoint_url", view.endpoint_url);
   field("password", view.password);
   field("user", view.user);
   field("host", view.host);
@@ -233,6 +234,23 @@ void describe(Field& field, View& view) {
   field("is_dry_run", view.is_dry_run);
 }
 
+template <class Field, Of<engine::EndpointSessionsView> View>
+void describe(Field& field, View& view) {
+  field("branch", view.branch);
+  field("sessions", view.sessions);
+}
+
+template <class Field, Of<engine::EndpointView> View>
+void describe(Field& field, View& view) {
+  field("host", view.host);
+  field("port", view.port);
+  field("domain", view.domain);
+  field("certificate", view.certificate);
+  field("problem", view.problem);
+  field("connections", view.connections);
+  field("sessions", view.sessions);
+}
+
 template <class Field, Of<engine::StatusView> View>
 void describe(Field& field, View& view) {
   field("version", view.version);
@@ -242,6 +260,7 @@ void describe(Field& field, View& view) {
   field("pools", view.pools);
   field("branches", view.branches);
   field("postgres_versions", view.postgres_versions);
+  field("endpoint", view.endpoint);
 }
 
 template <class Field, Of<engine::Event> View>

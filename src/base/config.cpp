@@ -1,6 +1,7 @@
 // Configuration: a table of keys, read from TOML and the environment, and set by editing single lines.
 #include "base/config.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <sys/stat.h>
@@ -114,6 +115,34 @@ Problem set_keep_rules(std::string& target, const std::string& value) {
   return std::nullopt;
 }
 
+Problem set_address(std::string& target, const std::string& value) {
+  unsigned char address[sizeof(in6_addr)];
+  if (::inet_pton(AF_INET, value.c_str(), address) != 1 && ::inet_pton(AF_INET6, value.c_str(), address) != 1) {
+    return fmt::format("'{}' is not a numeric address, like 127.0.0.1", value);
+  }
+  target = value;
+  return std::nullopt;
+}
+
+Problem set_domain(std::string& target, const std::string& value) {
+  const bool is_name = std::ranges::all_of(value, [](char letter) {
+    return (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9') || letter == '-' || letter == '.';
+  });
+  constexpr std::size_t longest = 200;
+  if (!is_name || value.empty() || value.size() > longest || value.starts_with('.') || value.ends_with('.')) {
+    return fmt::format("'{}' is not a host name in lower case, like pg.example.org", value);
+  }
+  target = value;
+  return std::nullopt;
+}
+
+// An absolute path, or none.
+Problem set_file(std::string& target, const std::string& value) {
+  if (!value.empty() && !value.starts_with('/')) return fmt::format("'{}' is not an absolute path", value);
+  target = value;
+  return std::nullopt;
+}
+
 Problem set_directories(std::vector<std::string>& target, const std::vector<std::string>& values) {
   for (const std::string& directory : values) {
     if (!directory.starts_with('/')) return fmt::format("'{}' is not an absolute path", directory);
@@ -188,6 +217,29 @@ const std::vector<Key>& keys() {
        Kind::text,
        [](Config& config, const Values& values) { return set_keep_rules(config.snapshots_keep, values[0]); },
        [](const Config& config) { return config.snapshots_keep; }},
+      {"proxy.enabled", "whether the daemon listens for clients of all branches at one endpoint: on or off", Kind::flag,
+       [](Config& config, const Values& values) { return set_flag(config.proxy.is_enabled, values[0]); },
+       [](const Config& config) { return std::string(config.proxy.is_enabled ? "on" : "off"); }},
+      {"proxy.listen", "the address of that endpoint; from other machines clients have to use TLS", Kind::text,
+       [](Config& config, const Values& values) { return set_address(config.proxy.listen, values[0]); },
+       [](const Config& config) { return config.proxy.listen; }},
+      {"proxy.port", "its port", Kind::number,
+       [](Config& config, const Values& values) { return set_port(config.proxy.port, values[0]); },
+       [](const Config& config) { return std::to_string(config.proxy.port); }},
+      {"proxy.domain", "below which host names lead to branches by TLS: <branch>.<project>.<domain>", Kind::text,
+       [](Config& config, const Values& values) { return set_domain(config.proxy.domain, values[0]); },
+       [](const Config& config) { return config.proxy.domain; }},
+      {"proxy.database_is_branch", "whether a database name without '@' is the name of a branch there: on or off",
+       Kind::flag,
+       [](Config& config, const Values& values) { return set_flag(config.proxy.database_is_branch, values[0]); },
+       [](const Config& config) { return std::string(config.proxy.database_is_branch ? "on" : "off"); }},
+      {"proxy.tls_certificate", "a file with its certificate and chain; empty: made by an authority of its own",
+       Kind::text,
+       [](Config& config, const Values& values) { return set_file(config.proxy.tls_certificate, values[0]); },
+       [](const Config& config) { return config.proxy.tls_certificate; }},
+      {"proxy.tls_key", "a file with the certificate's key", Kind::text,
+       [](Config& config, const Values& values) { return set_file(config.proxy.tls_key, values[0]); },
+       [](const Config& config) { return config.proxy.tls_key; }},
   };
   return all;
 }

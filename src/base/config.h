@@ -33,7 +33,17 @@ struct Config {
   std::chrono::seconds recovery_window = std::chrono::hours(24 * 7);  // [recovery] window: WAL is kept this long
   std::chrono::seconds snapshots_every = std::chrono::hours(1);  // [snapshots] every: of each project's main; zero: off
   std::string snapshots_keep = "24h,14d,8w";                     // [snapshots] keep
-  std::map<std::string, std::string> origins;                    // key -> "default", "file", "environment"
+  struct Proxy {
+    bool is_enabled = false;           // [proxy] enabled
+    std::string listen = "127.0.0.1";  // [proxy] listen: a numeric address
+    std::uint16_t port = 5432;         // [proxy] port
+    std::string domain = "localhost";  // [proxy] domain: host names are <branch>.<project>.<domain>
+    bool database_is_branch = false;   // [proxy] database_is_branch
+    std::string tls_certificate;       // [proxy] tls_certificate, tls_key: files; empty: by the own authority
+    std::string tls_key;
+  };
+  Proxy proxy;                                 // the one endpoint for all branches
+  std::map<std::string, std::string> origins;  // key -> "default", "file", "environment"
 };
 
 struct ConfigKey {

@@ -23,6 +23,8 @@ struct Paths {
   // Everything of one instance that is not its data: socket directory, generated configuration, pid record.
   std::filesystem::path instance(const IncarnationId& id) const { return instances() / id.brief(); }
   std::filesystem::path instance_log(const IncarnationId& id) const { return state / "log" / (id.brief() + ".log"); }
+  // Of the endpoint for all branches: its certificate authority, whose ca.crt clients may read.
+  std::filesystem::path endpoint() const { return state / "endpoint"; }
   std::filesystem::path daemon_lock() const { return run / "daemon.lock"; }
   // A second one: installations with run directories of their own may share this one by mistake.
   std::filesystem::path state_lock() const { return state / "state.lock"; }

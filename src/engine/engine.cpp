@@ -44,4 +44,15 @@ std::vector<postgres::Installation> Engine::installations() {
   return installations_;
 }
 
+void Engine::set_endpoint(std::function<EndpointView()> describe) {
+  const std::lock_guard lock(endpoint_mutex_);
+  describe_endpoint_ = std::move(describe);
+}
+
+std::optional<EndpointView> Engine::endpoint() {
+  const std::lock_guard lock(endpoint_mutex_);
+  if (!describe_endpoint_) return std::nullopt;
+  return describe_endpoint_();
+}
+
 }  // namespace pgtwig::engine

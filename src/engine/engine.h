@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -82,12 +83,19 @@ class Engine {
   Wakes& wakes() { return *wakes_; }
   ConnectionCounter& connections() { return *connections_; }
 
+  // The endpoint in front of all branches is none of the engine's parts; who makes it lets the engine tell people about
+  // it. nullptr: there is none any more. From any thread.
+  void set_endpoint(std::function<EndpointView()> describe);
+  std::optional<EndpointView> endpoint();
+
  private:
   EngineParts parts_;
   TimePoint opened_at_;
   std::mutex installations_mutex_;
   std::vector<postgres::Installation> installations_;
   std::chrono::steady_clock::time_point installations_found_at_;
+  std::mutex endpoint_mutex_;
+  std::function<EndpointView()> describe_endpoint_;  // guarded by it
   NamedLocks locks_;
   Metrics metrics_;
   std::unique_ptr<EventBus> events_;

@@ -39,7 +39,7 @@ CredentialsView reset_branch_password(Engine& engine, const BranchPath& path,
       throw;
     }
     refresh_manifest(engine, body);
-    return credentials_view(body);
+    return credentials_view(engine, body);
   });
 }
 

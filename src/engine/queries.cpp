@@ -102,7 +102,7 @@ BranchView get_branch(Engine& engine, const BranchPath& path) {
 
 CredentialsView branch_credentials(Engine& engine, const BranchPath& path) {
   const auto [project, branch] = require_branch(engine, path);
-  return credentials_view({.project = project, .branch = branch, .pool = nullptr});
+  return credentials_view(engine, {.project = project, .branch = branch, .pool = nullptr});
 }
 
 std::string branch_log(Engine& engine, const BranchPath& path, int lines) {
@@ -155,7 +155,8 @@ StatusView get_status(Engine& engine) {
                   .started_at = engine.opened_at(),
                   .pools = list_pools(engine),
                   .branches = list_branches(engine, std::nullopt),
-                  .postgres_versions = {}};
+                  .postgres_versions = {},
+                  .endpoint = engine.endpoint()};
   for (const auto& installation : engine.installations()) view.postgres_versions.push_back(installation.version);
   return view;
 }

@@ -31,6 +31,17 @@ std::string connection_url(std::uint16_t port, const std::string& password_text)
   return fmt::format("postgresql://postgres:{}@{}:{}/postgres", password_text, loopback, port);
 }
 
+// The branch is named by the database, as every driver lets people choose that.
+std::optional<std::string> endpoint_url(const std::optional<EndpointView>& endpoint, const Body& body,
+                                        const std::string& password_text) {
+  if (!endpoint || !endpoint->problem.empty()) return std::nullopt;
+  const bool is_everywhere = endpoint->host == "0.0.0.0" || endpoint->host == "::";
+  const std::string host = is_everywhere ? loopback : endpoint->host;
+  return fmt::format("postgresql://postgres:{}@{}:{}/{}", password_text,
+                     host.find(':') == host.npos ? host : "[" + host + "]", endpoint->port,
+                     encode_url_part("postgres@" + body.name()));
+}
+
 // From field 22 of /proc/<pid>/stat and the time since boot. Those are known to a tick, and the two clocks are not read
 // at one instant: rounded to a hundredth of a second, the same process says the same time every time it is asked.
 std::optional<TimePoint> start_time(const ProcessHandle& process, TimePoint now) {
@@ -160,13 +171,14 @@ OperationView operation_view(const catalog::OperationRecord& record) {
   return view;
 }
 
-CredentialsView credentials_view(const Body& body) {
+CredentialsView credentials_view(Engine& engine, const Body& body) {
   const std::string& password = body.branch.password;
   if (password.empty()) {
     throw Error(ErrorCode::not_found, fmt::format("the password of {} is not known to pgtwig", body.name()),
                 fmt::format("`pgtwig branch password {} --reset` sets a new one", body.name()));
   }
   return {.url = connection_url(body.branch.port, encode_url_part(password)),
+          .endpoint_url = endpoint_url(engine.endpoint(), body, encode_url_part(password)),
           .password = password,
           .user = "postgres",
           .host = loopback,

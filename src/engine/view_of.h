@@ -15,6 +15,6 @@ BranchView branch_view(Engine& engine, const Body& body);
 BranchView branch_view(Engine& engine, const Body& body, const Operation& operation);
 ProjectView project_view(Engine& engine, const catalog::ProjectRecord& project);
 OperationView operation_view(const catalog::OperationRecord& record);
-CredentialsView credentials_view(const Body& body);
+CredentialsView credentials_view(Engine& engine, const Body& body);
 
 }  // namespace pgtwig::engine

@@ -128,7 +128,8 @@ struct OperationView {
 };
 
 struct CredentialsView {
-  std::string url;  // with the password
+  std::string url;                          // with the password
+  std::optional<std::string> endpoint_url;  // the same by the one endpoint for all branches, where that runs
   std::string password;
   std::string user;
   std::string host;
@@ -210,6 +211,21 @@ struct LogEntryView {
   std::string lsn;
 };
 
+// The one endpoint for all branches.
+struct EndpointSessionsView {
+  std::string branch;  // "demo/dev"
+  std::int64_t sessions = 0;
+};
+struct EndpointView {
+  std::string host;
+  std::uint16_t port = 0;
+  std::string domain;       // below which host names are <branch>.<project>.<domain>
+  std::string certificate;  // the file that clients check it by: sslrootcert
+  std::string problem;      // why nobody listens; empty: somebody does
+  std::int64_t connections = 0;
+  std::vector<EndpointSessionsView> sessions;
+};
+
 struct StatusView {
   std::string version;
   int pid = 0;
@@ -218,6 +234,7 @@ struct StatusView {
   std::vector<PoolView> pools;
   std::vector<BranchView> branches;
   std::vector<std::string> postgres_versions;
+  std::optional<EndpointView> endpoint;  // absent: it is off
 };
 
 // One line of the event stream.

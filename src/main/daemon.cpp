@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "engine/engine.h"
 #include "engine/use_cases.h"
+#include "main/endpoint.h"
 #include "main/stop_signal.h"
 #include "main/surroundings.h"
 #include "runtime/native/native_runtime.h"
@@ -109,8 +110,11 @@ void serve(engine::Engine& engine, bool is_root, StopSignal& stop_signal) {
     log::info("stopping: what is under way is finished first");
     server.stop();
   });
-  log::info("listening on {}", engine.paths().socket.string());
-  server.run();
+  {
+    const Endpoint endpoint(engine);
+    log::info("listening on {}", engine.paths().socket.string());
+    server.run();
+  }
   if (stops_instances) engine::shut_down(engine);
 }
 

@@ -118,9 +118,18 @@ int print_environment(Session& session) {
 int print_url(Session& session) {
   BranchPath branch = branch_or_current(session, "BRANCH");
   std::string result = session.api().request("GET", target_of(branch) + "/credentials");
+  const auto credentials = api::from_json<engine::CredentialsView>(result);
+  std::string url = credentials.url;
+  if (session.invocation().has("proxy")) {
+    if (!credentials.endpoint_url)
+      throw Error(ErrorCode::conflict, "the endpoint for all branches does not run",
+                  "`pgtwig status` says why; it is switched on by `pgtwig config set proxy.enabled on`, and started "
+                  "with the daemon: `pgtwig daemon stop`, `pgtwig daemon start`");
+    url = *credentials.endpoint_url;
+  }
   Answer answer;
   answer.json = result;
-  answer.table = [&](const Terminal&) { return api::from_json<engine::CredentialsView>(result).url + "\n"; };
+  answer.table = [&](const Terminal&) { return url + "\n"; };
   print_answer(session, answer);
   return 0;
 }
@@ -137,8 +146,10 @@ Command url(const std::string& prefix) {
   command.names = {"url"};
   command.summary = "Print a branch's connection string, with its password";
   command.arguments = {chosen_branch()};
+  command.options = {{.names = {"--proxy"}, .help = "by the endpoint for all branches, not the branch's own port"}};
   command.formats = plain_formats();
-  command.examples = {{fmt::format("pgtwig {}url demo/dev", prefix), ""}};
+  command.examples = {{fmt::format("pgtwig {}url demo/dev", prefix), ""},
+                      {fmt::format("pgtwig {}url demo/dev --proxy", prefix), "stays the same when the port changes"}};
   command.run = print_url;
   if (prefix.empty()) command.section = "Connecting";
   return command;

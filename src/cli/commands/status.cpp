@@ -11,13 +11,23 @@
 namespace pgtwig::cli {
 namespace {
 
+std::string endpoint_text(const engine::StatusView& status) {
+  if (!status.endpoint) return "off";
+  const auto& endpoint = *status.endpoint;
+  if (!endpoint.problem.empty()) return "not listening: " + without_control_characters(endpoint.problem);
+  std::string text = fmt::format("{} port {}", endpoint.host, endpoint.port);
+  for (const auto& [branch, sessions] : endpoint.sessions) text += fmt::format(", {} to {}", sessions, branch);
+  return text;
+}
+
 std::string daemon_card(const engine::StatusView& status, const Terminal& terminal, TimePoint now) {
   return render_card(
       {{"Daemon",
         fmt::format("version {}, pid {}, started {}", status.version, status.pid, format_age(status.started_at, now))},
        {"Root", status.root},
-       {"PostgreSQL", status.postgres_versions.empty() ? "none found"
-                                                       : fmt::format("{}", fmt::join(status.postgres_versions, ", "))}},
+       {"PostgreSQL",
+        status.postgres_versions.empty() ? "none found" : fmt::format("{}", fmt::join(status.postgres_versions, ", "))},
+       {"Endpoint", endpoint_text(status)}},
       terminal);
 }
 
@@ -34,6 +44,8 @@ std::vector<std::string> find_problems(const engine::StatusView& status) {
       problems.push_back(fmt::format("branch {} has failed; see: pgtwig branch logs {}", branch.name, branch.name));
     for (const auto& warning : branch.warnings) problems.push_back(fmt::format("branch {}: {}", branch.name, warning));
   }
+  if (status.endpoint && !status.endpoint->problem.empty())
+    problems.push_back(fmt::format("the endpoint is not listening: {}", status.endpoint->problem));
   if (status.postgres_versions.empty())
     problems.emplace_back("no PostgreSQL was found; install one: apt install postgresql");
   return problems;

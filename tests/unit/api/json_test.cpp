@@ -98,12 +98,14 @@ TEST(Json, OfEveryOtherViewIsReadBackWhole) {
   operation.error = "full";
   operation.finished_at = moment(1);
   EXPECT_EQ(to_json(from_json<engine::OperationView>(to_json(operation))), to_json(operation));
-  engine::CredentialsView credentials{"postgresql://postgres:s@h:1/d", "s", "postgres", "h", 1, "d"};
+  engine::CredentialsView credentials{"postgresql://postgres:s@h:1/d", "postgresql://e", "s", "postgres", "h", 1, "d"};
   EXPECT_EQ(to_json(from_json<engine::CredentialsView>(to_json(credentials))), to_json(credentials));
   engine::StatusView status;
   status.pid = 1;
   status.pools = {pool};
   status.branches = {make_branch(), make_branch()};
+  status.endpoint.emplace().host = "127.0.0.1";
+  status.endpoint->sessions = {{"demo/dev", 2}};
   EXPECT_EQ(to_json(from_json<engine::StatusView>(to_json(status))), to_json(status));
   engine::Event event{"step.done", "abc", "branch create", "demo/dev", "Checkpoint", 4, moment(1)};
   EXPECT_EQ(to_json(from_json<engine::Event>(to_json(event))), to_json(event));

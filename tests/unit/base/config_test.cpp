@@ -80,6 +80,14 @@ window = "14 days"
 [snapshots]
 every = "15m"
 keep = "12h, 30d"
+[proxy]
+enabled = true
+listen = "::1"
+port = 6432
+domain = "pg.example.org"
+database_is_branch = true
+tls_certificate = "/etc/pg.crt"
+tls_key = "/etc/pg.key"
 )");
   EXPECT_EQ(config.runtime, "podman");
   EXPECT_EQ(config.branch_suspend_after, std::chrono::minutes(30));
@@ -97,6 +105,13 @@ keep = "12h, 30d"
   EXPECT_EQ(config.recovery_window, std::chrono::days(14));
   EXPECT_EQ(config.snapshots_every, std::chrono::minutes(15));
   EXPECT_EQ(config.snapshots_keep, "12h, 30d");
+  EXPECT_TRUE(config.proxy.is_enabled);
+  EXPECT_EQ(config.proxy.listen, "::1");
+  EXPECT_EQ(config.proxy.port, 6432);
+  EXPECT_EQ(config.proxy.domain, "pg.example.org");
+  EXPECT_TRUE(config.proxy.database_is_branch);
+  EXPECT_EQ(config.proxy.tls_certificate, "/etc/pg.crt");
+  EXPECT_EQ(config.proxy.tls_key, "/etc/pg.key");
   EXPECT_EQ(config.origins.at("ports.first"), "file");
   EXPECT_EQ(config.origins.at("postgres.settings.work_mem"), "file");
   for (const ConfigKey& key : config_keys()) {

@@ -1,0 +1,136 @@
+"""The endpoint for all branches against a bare relay, pgbouncer and no endpoint at all; and how fast a branch wakes by it."""
+
+import os
+import pathlib
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+
+from .report import Row, median
+from .stand import ENDPOINT_PORT, Branch, Stand, Unavailable, milliseconds, postgres_program, wait_until
+
+RELAY_PORT, PGBOUNCER_PORT = ENDPOINT_PORT + 1, ENDPOINT_PORT + 2
+ROUNDS = 15
+SECONDS = 2
+
+
+def _listens(port: int) -> bool:
+    wanted = f"0100007F:{port:04X} 00000000:0000 0A"
+    return any(wanted in line for line in pathlib.Path("/proc/net/tcp").read_text().splitlines())
+
+
+class Rivals:
+    """A bare relay and pgbouncer in session mode, both in front of one branch."""
+
+    def __init__(self, stand: Stand, branch: Branch) -> None:
+        self.processes: list[subprocess.Popen] = []
+        self.ports = {"direct": branch.view["port"], "endpoint": ENDPOINT_PORT, "bare relay": RELAY_PORT}
+        self._start([str(stand.floor_program.parent / "relay"), str(RELAY_PORT), str(branch.view["port"])], RELAY_PORT)
+        if shutil.which("pgbouncer"):
+            folder = stand.folder / "pgbouncer"
+            folder.mkdir(exist_ok=True)
+            (folder / "users").write_text(f'"postgres" "{branch.project.password}"\n')
+            (folder / "pgbouncer.ini").write_text(
+                f"[databases]\n* = host=127.0.0.1 port={branch.view['port']}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+                f"listen_port = {PGBOUNCER_PORT}\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {folder}/users\n"
+                "pool_mode = session\nmax_client_conn = 100\ndefault_pool_size = 50\n")
+            subprocess.run(["chown", "-R", "nobody", str(folder)], check=True)
+            self._start(["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", shutil.which("pgbouncer"), "-q",
+                         str(folder / "pgbouncer.ini")], PGBOUNCER_PORT)
+            self.ports["pgbouncer"] = PGBOUNCER_PORT
+
+    def _start(self, command: list[str], port: int) -> None:
+        self.processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                               stderr=subprocess.DEVNULL))
+        wait_until(lambda: _listens(port), f"{command[0]} listens", 10)
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+def _select_only(branch: Branch, port: int, clients: int) -> float:
+    """Transactions in a second."""
+    done = subprocess.run([postgres_program("pgbench"), "-n", "-S", "-M", "prepared", "-c", str(clients), "-j", "1", "-T", str(SECONDS),
+                           branch.endpoint_string(port)], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    found = re.search(r"tps = ([0-9.]+) \(without", done.stdout)
+    if done.returncode != 0 or not found:
+        raise Unavailable(f"pgbench on port {port}: {done.stderr}")
+    return float(found.group(1))
+
+
+def proxy_select(stand: Stand) -> list[Row]:
+    project = stand.project("bt", "btrfs")
+    branch, _ = project.create()
+    subprocess.run([postgres_program("pgbench"), "-iq", "-s", "10", branch.connection_string], check=True, capture_output=True)
+    rivals = Rivals(stand, branch)
+    rows = []
+    try:
+        for clients in (1, 16):
+            measured: dict[str, list[float]] = {name: [] for name in rivals.ports}
+            for _ in range(ROUNDS):
+                for name, port in rivals.ports.items():
+                    measured[name].append(_select_only(branch, port, clients))
+            ours = measured["endpoint"]
+            what = f"select-only by the endpoint, {clients} client{'s' if clients > 1 else ''}"
+            rows.append(Row.compare("proxy_select", what, ours, "bare relay", measured["bare relay"], least=0.95, unit="tps",
+                                    note=f"direct {median(measured['direct']):.0f} tps"))
+            if "pgbouncer" in measured:
+                rows.append(Row.compare("proxy_select", what, ours, "pgbouncer, session mode", measured["pgbouncer"], least=1,
+                                        unit="tps"))
+    finally:
+        rivals.stop()
+        branch.delete()
+        project.wait_until_swept()
+    return rows
+
+
+def proxy_wake(stand: Stand) -> list[Row]:
+    """From the connection to the first row of a branch that sleeps, against its own postgres started by hand."""
+    project = stand.project("bt", "btrfs")
+    # Several, as each may be woken only so often.
+    branches = [project.create()[0] for _ in range(3)]
+    woken: list[float] = []
+    bare: list[float] = []
+    for count in range(18):
+        branch = branches[count % len(branches)]
+        branch.refresh()
+        process = pathlib.Path(f"/proc/{branch.view['pid']}")
+        command = process.joinpath("cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        program = os.readlink(process / "exe")
+        data = os.readlink(process / "cwd")
+        owner = pwd.getpwuid(process.stat().st_uid)
+        stand.request("POST", f"{branch.path}/suspend")
+        begun = milliseconds()
+        server = subprocess.Popen(command, executable=program, cwd=data, user=owner.pw_uid, group=owner.pw_gid,
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            _first_row_of_starting(stand, branch)
+            bare.append(milliseconds() - begun)
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait()
+        begun = milliseconds()
+        stand.first_row(branch.endpoint_string(ENDPOINT_PORT))
+        woken.append(milliseconds() - begun)
+    for branch in branches:
+        branch.delete()
+    project.wait_until_swept()
+    return [Row.compare("proxy_wake", "wake to first row by the endpoint", woken, "its postgres started by hand", bare, most=1.2)]
+
+
+def _first_row_of_starting(stand: Stand, branch: Branch) -> None:
+    def has_row() -> bool:
+        try:
+            stand.first_row(branch.connection_string)
+            return True
+        except Unavailable:
+            return False
+
+    wait_until(has_row, "a first row", pause=0.001)
+
+
+ROWS = [proxy_select, proxy_wake]

@@ -1,0 +1,75 @@
+#include "proxy/finder.h"
+
+namespace pgtwig::proxy {
+namespace {
+
+Error current_error() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return error;
+  } catch (...) {
+    return Error(ErrorCode::internal, "the daemon failed: " + describe_current_exception());
+  }
+}
+
+}  // namespace
+
+Finder::Finder(BranchDirectory& directory, const Limits& limits)
+    : directory_(directory), lookups_(limits.lookups_at_once), wakers_(limits.wakes_at_once) {}
+
+void Finder::stop() {
+  lookups_.stop();
+  wakers_.stop();
+}
+
+void Finder::find(const std::optional<BranchChoice>& choice, const std::string& client, OnAnswer on_answer) {
+  lookups_.run([this, choice, client, on_answer = std::move(on_answer)] {
+    try {
+      look_up(choice, client, on_answer);
+    } catch (...) {
+      on_answer(current_error());
+    }
+  });
+}
+
+void Finder::look_up(const std::optional<BranchChoice>& choice, const std::string& client, const OnAnswer& on_answer) {
+  BranchAddress address = directory_.find(choice);
+  if (address.is_running) return on_answer(Found{std::move(address)});
+  if (join_wake(address.path, on_answer)) return;
+  const auto wait = wake_limits_.ask(client, address.path, WakeLimits::Clock::now());
+  if (wait.count() > 0) return on_answer(NotYet{wait});
+  {
+    const std::lock_guard lock(mutex_);
+    auto& waiting = waking_[address.path];
+    waiting.push_back(on_answer);
+    if (waiting.size() > 1) return;  // somebody else began in the meantime
+  }
+  wakers_.run([this, branch = address.path] { wake(branch); });
+}
+
+bool Finder::join_wake(const BranchPath& branch, const OnAnswer& on_answer) {
+  const std::lock_guard lock(mutex_);
+  const auto waiting = waking_.find(branch);
+  if (waiting == waking_.end()) return false;
+  waiting->second.push_back(on_answer);
+  return true;
+}
+
+void Finder::wake(const BranchPath& branch) {
+  Answer answer = NotYet{};
+  try {
+    answer = Found{.address = directory_.wake(branch), .woke_it = true};
+    ++wakes_;
+  } catch (...) {
+    answer = current_error();
+  }
+  std::vector<OnAnswer> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    waiting = std::move(waking_.extract(branch).mapped());
+  }
+  for (const OnAnswer& one : waiting) one(answer);
+}
+
+}  // namespace pgtwig::proxy
