@@ -31,6 +31,16 @@ class SleepRaces(SystemTest):
         self.assertEqual(self.operations("branch wake"), 1)
         self.pgtwig.assert_nothing_leaked()
 
+    def test_many_branches_that_sleep_are_hit_at_once_and_each_is_started_once(self) -> None:
+        names = [f"demo/n{number}" for number in range(30)]
+        for name in names:
+            self.run_pgtwig("branch", "create", name, "--from", "demo/dev", "--durability", "none")
+            self.run_pgtwig("branch", "suspend", name)
+        results = self.at_once(*[["psql", name, "--", "-XAtc", "SELECT count(*) FROM t"] for name in names * 3])
+        self.assertEqual({(one.returncode, one.out) for one in results}, {(0, "1000\n")}, [one.err for one in results])
+        self.assertEqual(self.operations("branch wake"), len(names))
+        self.pgtwig.assert_nothing_leaked()
+
     def test_suspends_and_wakes_at_once_end_in_one_of_both(self) -> None:
         for _ in range(5):
             results = self.at_once(self.QUESTION, ["branch", "suspend", "demo/dev"], self.QUESTION,
