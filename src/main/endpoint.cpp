@@ -80,7 +80,7 @@ struct Endpoint::Impl {
     view.certificate = config.tls_certificate.empty() ? proxy::authority_certificate(engine.paths().endpoint()).string()
                                                       : config.tls_certificate;
     try {
-      proxy = std::make_unique<proxy::Proxy>(directory, options_of(engine));
+      proxy = std::make_unique<proxy::Proxy>(directory, engine.metrics(), options_of(engine));
       log::info("clients of all branches are served at {} port {}", config.listen, config.port);
     } catch (const Error& error) {
       view.problem = error.message();

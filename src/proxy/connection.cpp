@@ -98,13 +98,13 @@ void Connection::fail(const Error& error) {
   } else {
     log::info("endpoint, {}: {}", description(), error.message());
   }
-  ++services_.counters.refused;
+  services_.counters.refused.add();
   say_goodbye({.leftover = wire::error_response(error, description())});
 }
 
 void Connection::fail(std::string_view sqlstate, std::string_view message, std::string_view hint) {
   log::info("endpoint, {}: {}", description(), message);
-  ++services_.counters.refused;
+  services_.counters.refused.add();
   say_goodbye({.leftover = wire::error_response(
                    {.sqlstate = sqlstate, .message = message, .detail = description(), .hint = hint})});
 }
@@ -129,7 +129,7 @@ void Connection::break_off() {
 void Connection::begin_session() {
   is_session_ = true;
   place_.settle();
-  ++services_.counters.sessions;
+  services_.counters.sessions.add();
   services_.sessions.began(*branch);
   services_.finder.wake_limits().was_let_in(client_host_, *branch);
   log::debug("endpoint, {}: a session begins", description());

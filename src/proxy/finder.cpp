@@ -60,7 +60,6 @@ void Finder::wake(const BranchPath& branch) {
   Answer answer = NotYet{};
   try {
     answer = Found{.address = directory_.wake(branch), .woke_it = true};
-    ++wakes_;
   } catch (...) {
     answer = current_error();
   }

@@ -2,7 +2,6 @@
 // However many clients wait for a branch, one thread wakes it.
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -38,7 +37,6 @@ class Finder {
   // Waits for what is under way; nobody is answered after that.
   void stop();
   WakeLimits& wake_limits() { return wake_limits_; }
-  std::uint64_t wakes() const { return wakes_; }
 
  private:
   void look_up(const std::optional<BranchChoice>& choice, const std::string& client, const OnAnswer& on_answer);
@@ -48,7 +46,6 @@ class Finder {
 
   BranchDirectory& directory_;
   WakeLimits wake_limits_;
-  std::atomic<std::uint64_t> wakes_ = 0;
   std::mutex mutex_;
   std::map<BranchPath, std::vector<OnAnswer>> waking_;  // guarded by it
   Workers lookups_;

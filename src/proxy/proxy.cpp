@@ -95,8 +95,8 @@ std::size_t loop_count(const ProxyOptions& options) {
 }  // namespace
 
 struct Proxy::Impl final : Watched, Timed {
-  Impl(BranchDirectory& directory, ProxyOptions options)
-      : services(directory, std::move(options)),
+  Impl(BranchDirectory& directory, Metrics& metrics, ProxyOptions options)
+      : services(directory, metrics, std::move(options)),
         listener(listen_on(make_address(services.options.listen_host, services.options.port))) {
     for (std::size_t index = 0; index < loop_count(services.options); ++index) {
       loops.push_back(std::make_unique<LoopThread>(services));
@@ -136,7 +136,7 @@ struct Proxy::Impl final : Watched, Timed {
   }
 
   void take(UniqueFd fd, const SocketAddress& client) {
-    ++services.counters.accepted;
+    services.counters.accepted.add();
     set_session_options(fd.get());
     try {
       Admission::Place place = services.admission.admit(client.host());
@@ -144,7 +144,7 @@ struct Proxy::Impl final : Watched, Timed {
       (*least)->take({next_id++, std::move(fd), client, std::move(place)});
     } catch (const Error& error) {
       // Said at once, whatever the client was about to say, and forgotten.
-      ++services.counters.refused;
+      services.counters.refused.add();
       log::info("endpoint, a connection from {}: {}", client.host(), error.message());
       const std::string text = wire::error_response(
           {.sqlstate = wire::too_many_connections, .message = error.message(), .hint = error.hint()});
@@ -160,8 +160,8 @@ struct Proxy::Impl final : Watched, Timed {
   std::optional<EventLoop::Clock::time_point> deadline;
 };
 
-Proxy::Proxy(BranchDirectory& directory, ProxyOptions options)
-    : impl_(std::make_unique<Impl>(directory, std::move(options))) {}
+Proxy::Proxy(BranchDirectory& directory, Metrics& metrics, ProxyOptions options)
+    : impl_(std::make_unique<Impl>(directory, metrics, std::move(options))) {}
 
 Proxy::~Proxy() = default;
 
@@ -170,16 +170,7 @@ std::uint16_t Proxy::port() const {
 }
 
 ProxyFigures Proxy::figures() const {
-  const Counters& counters = impl_->services.counters;
-  return {.accepted = counters.accepted,
-          .refused = counters.refused,
-          .sessions = counters.sessions,
-          .cancels = counters.cancels,
-          .wakes = impl_->services.finder.wakes(),
-          .bytes_to_instances = counters.bytes_to_instances,
-          .bytes_to_clients = counters.bytes_to_clients,
-          .connections = counters.connections,
-          .open_sessions = impl_->services.sessions.open()};
+  return {.connections = impl_->services.counters.connections, .open_sessions = impl_->services.sessions.open()};
 }
 
 }  // namespace pgtwig::proxy

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 
+#include "base/metrics.h"
 #include "proxy/branch_directory.h"
 #include "proxy/limits.h"
 #include "proxy/route.h"
@@ -25,22 +26,16 @@ struct ProxyOptions {
   std::size_t loops = 0;  // zero: one for each core
 };
 
+// As things stand now; what happened is in the metrics.
 struct ProxyFigures {
-  std::uint64_t accepted = 0;
-  std::uint64_t refused = 0;   // those that were told an error of the endpoint's own
-  std::uint64_t sessions = 0;  // that there have been
-  std::uint64_t cancels = 0;
-  std::uint64_t wakes = 0;
-  std::uint64_t bytes_to_instances = 0;
-  std::uint64_t bytes_to_clients = 0;
-  std::size_t connections = 0;                           // now
-  std::map<BranchPath, std::size_t> open_sessions = {};  // now
+  std::size_t connections = 0;
+  std::map<BranchPath, std::size_t> open_sessions = {};
 };
 
 class Proxy {
  public:
   // Listens, and serves on threads of its own. Throws Error conflict when the port is taken.
-  Proxy(BranchDirectory& directory, ProxyOptions options);
+  Proxy(BranchDirectory& directory, Metrics& metrics, ProxyOptions options);
   ~Proxy();  // closes all connections
 
   std::uint16_t port() const;

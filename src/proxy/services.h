@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 
+#include "base/metrics.h"
 #include "proxy/admission.h"
 #include "proxy/cancel_keys.h"
 #include "proxy/finder.h"
@@ -13,13 +14,14 @@
 namespace pgtwig::proxy {
 
 struct Counters {
-  std::atomic<std::uint64_t> accepted = 0;
-  std::atomic<std::uint64_t> refused = 0;
-  std::atomic<std::uint64_t> sessions = 0;
-  std::atomic<std::uint64_t> cancels = 0;
-  std::atomic<std::uint64_t> bytes_to_instances = 0;
-  std::atomic<std::uint64_t> bytes_to_clients = 0;
-  std::atomic<std::size_t> connections = 0;
+  explicit Counters(Metrics& metrics);
+  Metrics::Counter& accepted;
+  Metrics::Counter& refused;
+  Metrics::Counter& sessions;
+  Metrics::Counter& cancels;
+  Metrics::Counter& bytes_to_instances;
+  Metrics::Counter& bytes_to_clients;
+  std::atomic<std::size_t> connections = 0;  // now
 };
 
 // Sessions that are open, by their branch.
@@ -35,10 +37,11 @@ class Sessions {
 };
 
 struct Services {
-  Services(BranchDirectory& directory, ProxyOptions proxy_options)
+  Services(BranchDirectory& directory, Metrics& metrics, ProxyOptions proxy_options)
       : options(std::move(proxy_options)),
         credentials(options.tls),
         admission(options.limits),
+        counters(metrics),
         finder(directory, options.limits) {}
 
   const ProxyOptions options;

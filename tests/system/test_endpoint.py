@@ -125,6 +125,8 @@ class TwoHundred(EndpointTest):
         wakes = [one["target"] for one in self.pgtwig.json("operation", "list", "--limit", "1000")["operations"]
                  if one["kind"] == "branch wake"]
         self.assertEqual(sorted(wakes), sorted(names))
+        # Longer than the end of a test may take.
+        self.run_pgtwig("daemon", "stop", "--stop-all", timeout=200)
 
 
 class Strangers(EndpointTest):

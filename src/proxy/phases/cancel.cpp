@@ -34,7 +34,7 @@ class Cancel final : public Phase {
       log::info("endpoint, {}: a cancel request for no session of today", connection.description());
       return connection.give_time(connection.limits().wrong_cancel);
     }
-    ++connection.services().counters.cancels;
+    connection.services().counters.cancels.add();
     auto fd = begin_connect(target->instance);
     if (!fd) return connection.end();
     is_known_ = true;

@@ -30,8 +30,8 @@ class Relay final : public Phase {
  private:
   void count(Connection& connection) {
     Counters& counters = connection.services().counters;
-    if (to_instance_.bytes > 0) counters.bytes_to_instances.fetch_add(to_instance_.bytes, std::memory_order_relaxed);
-    if (to_client_.bytes > 0) counters.bytes_to_clients.fetch_add(to_client_.bytes, std::memory_order_relaxed);
+    if (to_instance_.bytes > 0) counters.bytes_to_instances.add(to_instance_.bytes);
+    if (to_client_.bytes > 0) counters.bytes_to_clients.add(to_client_.bytes);
     to_instance_.bytes = to_client_.bytes = 0;
   }
 

@@ -93,7 +93,7 @@ class ProxyTest : public ::testing::Test {
     options.tls.directory = folder / "endpoint";
     options.loops = 2;
     options.refused_roles = {"pgtwig_admin"};
-    proxy = std::make_unique<Proxy>(directory, options);
+    proxy = std::make_unique<Proxy>(directory, metrics, options);
   }
 
   Peer client() { return Peer::connect(proxy->port()); }
@@ -118,6 +118,7 @@ class ProxyTest : public ::testing::Test {
 
   TemporaryDirectory folder;
   FakeDirectory directory;
+  Metrics metrics;
   ProxyOptions options;
   std::unique_ptr<ScriptedInstance> instance;
   std::unique_ptr<Proxy> proxy;  // first to go, so that the instance's threads see their clients leave
@@ -414,7 +415,7 @@ TEST_F(ProxyTest, IsWhoItsCertificateSaysByEveryNameThatLeadsToABranch) {
     EXPECT_TRUE(tls.send("hello"));
     EXPECT_EQ(tls.read(5), "hello");
   }
-  EXPECT_EQ(proxy->figures().sessions, 3u);
+  EXPECT_EQ(metrics.counter("pgtwig_endpoint_sessions_total", "").value(), 3u);
 }
 
 TEST_F(ProxyTest, SpeaksTlsAtOnceWhereTheProtocolIsNamed) {
@@ -487,7 +488,7 @@ TEST_F(ProxyTest, RefusesAPortThatIsTaken) {
   serve();
   options.port = proxy->port();
   try {
-    Proxy second(directory, options);
+    Proxy second(directory, metrics, options);
     FAIL() << "it listens";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::conflict);
