@@ -26,10 +26,12 @@ struct stat status_of(int fd) {
   return status;
 }
 
-// False where this file system, or this pair of files, has no shared blocks.
+// False where this file system, or this pair of files, has no shared blocks, or not now: ZFS says EAGAIN of blocks that
+// are not on disk yet.
 bool share_blocks(int source, int target) {
   if (ioctl(target, FICLONE, source) == 0) return true;
-  if (errno == EOPNOTSUPP || errno == ENOTTY || errno == EXDEV || errno == EINVAL || errno == ENOSYS) return false;
+  if (errno == EOPNOTSUPP || errno == ENOTTY || errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EAGAIN)
+    return false;
   throw system_error(errno, "cannot share the blocks of a WAL file");
 }
 

@@ -24,7 +24,7 @@ namespace pgtwig::catalog {
 struct PoolRecord {
   PoolId id;
   PoolName name;
-  std::string driver;                 // "btrfs", "reflink", "copy"
+  std::string driver;                 // "btrfs", "zfs", "reflink", "copy"
   std::filesystem::path directory;    // holds the volumes
   std::filesystem::path image;        // empty: the directory is not ours to mount
   std::filesystem::path mount_point;  // of the image; empty without one

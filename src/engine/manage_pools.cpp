@@ -7,6 +7,7 @@
 #include "engine/operation.h"
 #include "engine/pools.h"
 #include "storage/pool_image.h"
+#include "storage/pool_place.h"
 
 namespace pgtwig::engine {
 namespace {
@@ -15,50 +16,79 @@ LockRequest pool_lock(const PoolName& name) {
   return {"pool " + name.text(), LockMode::exclusive};
 }
 
+PoolPlan plan_of_directory(const CreatePool& request) {
+  if (!request.directory->is_absolute()) {
+    throw Error(ErrorCode::invalid_argument, fmt::format("{} is not an absolute path", request.directory->string()));
+  }
+  if (!std::filesystem::is_directory(*request.directory)) {
+    throw Error(ErrorCode::not_found, fmt::format("{} is not a directory", request.directory->string()),
+                "make it first");
+  }
+  if (request.file_system) {
+    throw Error(ErrorCode::invalid_argument, "--file-system is for images: a directory has its own already");
+  }
+  return {.name = request.name,
+          .driver = request.driver.value_or(""),
+          .directory = std::filesystem::canonical(*request.directory),
+          .dataset = {},
+          .image = {},
+          .image_size = {},
+          .image_file_system = {}};
+}
+
+// The one that was asked for, by its own name or by that of its driver; else the best one.
+storage::ImageFileSystem image_file_system_of(const CreatePool& request) {
+  const std::optional<std::string> wanted =
+      request.file_system || request.driver != "zfs" ? request.file_system : request.driver;
+  if (wanted) {
+    const auto file_system = storage::parse_image_file_system(*wanted);
+    if (!file_system) {
+      throw Error(ErrorCode::invalid_argument, fmt::format("an image cannot be {}", *wanted), "use btrfs, xfs or zfs");
+    }
+    return *file_system;
+  }
+  const auto best = storage::best_image_file_system();
+  if (!best) {
+    throw Error(ErrorCode::not_available, "an image pool needs loop devices and mkfs.btrfs or mkfs.xfs",
+                "give --directory with a directory on Btrfs, ZFS or XFS");
+  }
+  return *best;
+}
+
+PoolPlan plan_of_image(Engine& engine, const CreatePool& request) {
+  if (engine.daemon_user().uid != 0) {
+    throw Error(ErrorCode::not_allowed, "an image pool is mounted, which only root's daemon may do",
+                "give --directory with a directory on Btrfs or XFS");
+  }
+  const std::filesystem::path pools = engine.paths().pools();
+  PoolPlan plan{.name = request.name,
+                .driver = request.driver.value_or(""),
+                .directory = pools / request.name.text(),
+                .dataset = {},
+                .image = pools / (request.name.text() + ".img"),
+                .image_size = request.image_size.value_or(engine.config().pool_image_size),
+                .image_file_system = std::string(storage::image_file_system_name(image_file_system_of(request)))};
+  make_directories(pools, 0711);
+  return plan;
+}
+
 PoolPlan plan_of(Engine& engine, const CreatePool& request) {
   if (request.directory && request.image_size) {
     throw Error(ErrorCode::invalid_argument, "a pool is either a directory or an image",
                 "give --directory or --image-size, not both");
   }
-  PoolPlan plan{.name = request.name,
-                .driver = request.driver.value_or(""),
-                .directory = {},
-                .image = {},
-                .image_size = {},
-                .image_file_system = {}};
-  if (request.directory) {
-    if (!request.directory->is_absolute()) {
-      throw Error(ErrorCode::invalid_argument, fmt::format("{} is not an absolute path", request.directory->string()));
+  if (request.directory) return plan_of_directory(request);
+  if (request.image_size) return plan_of_image(engine, request);
+  if (!request.driver || request.driver == "zfs") {
+    if (const auto place = storage::place_on_zpool(request.name.text(), engine.paths().pools())) {
+      return plan_on_zpool(request.name, *place);
     }
-    if (!std::filesystem::is_directory(*request.directory)) {
-      throw Error(ErrorCode::not_found, fmt::format("{} is not a directory", request.directory->string()),
-                  "make it first");
-    }
-    if (request.file_system) {
-      throw Error(ErrorCode::invalid_argument, "--file-system is for images: a directory has its own already");
-    }
-    plan.directory = std::filesystem::canonical(*request.directory);
-    return plan;
   }
-  if (engine.daemon_user().uid != 0) {
-    throw Error(ErrorCode::not_allowed, "an image pool is mounted, which only root's daemon may do",
-                "give --directory with a directory on Btrfs or XFS");
-  }
-  const auto best = storage::best_image_file_system();
-  if (!best) {
-    throw Error(ErrorCode::not_available, "an image pool needs loop devices and mkfs.btrfs or mkfs.xfs",
-                "give --directory with a directory on Btrfs or XFS");
-  }
-  plan.directory = engine.paths().pools() / request.name.text();
-  plan.image = engine.paths().pools() / (request.name.text() + ".img");
-  plan.image_size = request.image_size.value_or(engine.config().pool_image_size);
-  plan.image_file_system = request.file_system.value_or(*best == storage::ImageFileSystem::btrfs ? "btrfs" : "xfs");
-  if (plan.image_file_system != "btrfs" && plan.image_file_system != "xfs") {
-    throw Error(ErrorCode::invalid_argument, fmt::format("an image cannot be {}", plan.image_file_system),
-                "use btrfs or xfs");
-  }
-  make_directories(engine.paths().pools(), 0711);
-  return plan;
+  throw Error(ErrorCode::invalid_argument,
+              fmt::format("where shall the pool be? No directory and no size of an image is given, and there is no "
+                          "zpool {}",
+                          request.name.text()),
+              "`pgtwig pool create NAME --directory DIR` or `pgtwig pool create NAME --image-size 20G`");
 }
 
 catalog::PoolRecord require_image_pool(Engine& engine, const PoolName& name) {

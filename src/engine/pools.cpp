@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "engine/known_pools.h"
 #include "storage/pool_image.h"
+#include "storage/pool_place.h"
 
 namespace pgtwig::engine {
 namespace {
@@ -23,10 +24,10 @@ constexpr Bytes pool_low_water_mark = 64_MiB;
 constexpr Bytes smallest_default_image = 1_GiB;
 
 Error pool_away(const catalog::PoolRecord& record, const std::string& why) {
-  return Error(
-      ErrorCode::storage_failed, fmt::format("pool {} is away: {}", record.name.text(), why),
-      fmt::format("bring {} back (mount it); its volumes are not lost and nothing in pgtwig has to be done then",
-                  record.directory.string()));
+  return Error(ErrorCode::storage_failed, fmt::format("pool {} is away: {}", record.name.text(), why),
+               fmt::format("bring {} back (mount it, or import its zpool); its volumes are not lost and nothing in "
+                           "pgtwig has to be done then",
+                           record.directory.string()));
 }
 
 bool has_marker(const catalog::PoolRecord& record) {
@@ -41,10 +42,6 @@ std::string what_lies_there_instead(const catalog::PoolRecord& record) {
   }
   return fmt::format("{} has no {}; the file system that holds the pool is not mounted", record.directory.string(),
                      pool_marker_file_name);
-}
-
-std::string image_file_system_name(storage::ImageFileSystem file_system) {
-  return file_system == storage::ImageFileSystem::btrfs ? "btrfs" : "xfs";
 }
 
 }  // namespace
@@ -101,16 +98,27 @@ std::shared_ptr<OpenPool> Pools::choose(const std::optional<PoolName>& wanted, O
   }
   if (name) {
     const auto record = engine_.catalog().find_pool(*name);
-    if (!record) {
-      throw Error(ErrorCode::not_found, fmt::format("pool {} does not exist", name->text()),
-                  "`pgtwig pool list` shows all; `pgtwig pool create` makes one");
-    }
-    return open(*record);
+    return record ? open(*record) : make_on_zpool(*name, operation);
   }
   // Two first projects at once make one default pool.
   const auto lock = lock_making();
   if (const auto record = engine_.catalog().find_pool(*PoolName::parse("default"))) return open(*record);
   return make_default(operation);
+}
+
+std::shared_ptr<OpenPool> Pools::make_on_zpool(const PoolName& name, Operation& operation) {
+  const auto lock = lock_making();
+  if (const auto record = engine_.catalog().find_pool(name)) return open(*record);
+  const auto place = storage::place_on_zpool(name.text(), engine_.paths().pools());
+  if (!place) {
+    throw Error(ErrorCode::not_found, fmt::format("pool {} does not exist", name.text()),
+                "`pgtwig pool list` shows all; `pgtwig pool create` makes one");
+  }
+  const catalog::PoolRecord record = make_pool(engine_, plan_on_zpool(name, *place), operation,
+                                               [](catalog::Transaction& transaction) { transaction.commit(); });
+  operation.notice(fmt::format("Pool {} ({}) in {}: dataset {}", name.text(), record.driver, record.directory.string(),
+                               place->dataset));
+  return open(record);
 }
 
 std::shared_ptr<OpenPool> Pools::make_default(Operation& operation) {
@@ -119,6 +127,7 @@ std::shared_ptr<OpenPool> Pools::make_default(Operation& operation) {
   PoolPlan plan{.name = *PoolName::parse("default"),
                 .driver = storage::probe_driver_name(pools),
                 .directory = pools / "default",
+                .dataset = {},
                 .image = {},
                 .image_size = {},
                 .image_file_system = {}};
@@ -133,13 +142,13 @@ std::shared_ptr<OpenPool> Pools::make_default(Operation& operation) {
       plan.image = pools / "default.img";
       // A part less than there is room for: others write to the disk between this look at it and the next.
       plan.image_size = std::min(engine_.config().pool_image_size, Bytes{room.count - room.count / 16});
-      plan.image_file_system = image_file_system_name(*image_file_system);
+      plan.image_file_system = storage::image_file_system_name(*image_file_system);
       why = fmt::format("{} cannot copy on write, so pgtwig made a sparse {} image of at most {}", pools.string(),
                         plan.image_file_system, format_bytes(plan.image_size));
     } else {
       operation.warn(
           fmt::format("{} cannot copy on write: branches are plain copies, slow and as large as their parent; "
-                      "`pgtwig pool create` on a Btrfs or XFS directory is better",
+                      "`pgtwig pool create` on a directory of Btrfs, ZFS or XFS is better",
                       pools.string()));
       why = "no file system that can copy on write was found";
     }
@@ -222,6 +231,7 @@ PoolView Pools::view(const catalog::PoolRecord& record) {
       ++view.volume_count;
       if (!std::binary_search(known.begin(), known.end(), *entry.id)) view.unowned.push_back(entry.name);
     }
+    view.warnings = pool->driver->warnings();
     view.state = "ready";
   } catch (const Error& error) {
     view.warnings.push_back(error.message());
@@ -234,6 +244,16 @@ PoolView Pools::view(const catalog::PoolRecord& record) {
 void sync_pool(const OpenPool& pool) {
   const UniqueFd directory = open_directory(pool.record.directory);
   if (::syncfs(directory.get()) != 0) throw system_error(errno, "cannot sync " + pool.record.directory.string());
+}
+
+PoolPlan plan_on_zpool(const PoolName& name, const storage::PoolPlace& place) {
+  return {.name = name,
+          .driver = "zfs",
+          .directory = place.directory,
+          .dataset = place.dataset,
+          .image = {},
+          .image_size = {},
+          .image_file_system = {}};
 }
 
 std::optional<PoolMarker> read_pool_marker(const std::filesystem::path& directory) {
@@ -272,9 +292,8 @@ class StagedPool {
       // Under its own name only when it is whole: what a crash leaves of it is no image and may be overwritten.
       const std::filesystem::path unfinished = plan_.image.string() + ".unfinished";
       std::filesystem::remove(unfinished);
-      storage::create_image(
-          unfinished, plan_.image_size,
-          plan_.image_file_system == "xfs" ? storage::ImageFileSystem::xfs : storage::ImageFileSystem::btrfs);
+      storage::create_image(unfinished, plan_.image_size,
+                            storage::parse_image_file_system(plan_.image_file_system).value());
       std::filesystem::rename(unfinished, plan_.image);
       made_image_ = true;
     }
@@ -286,7 +305,7 @@ class StagedPool {
   }
   // PostgreSQL runs as another user and has to pass through; nobody else has to see what is in there.
   void make_directory() {
-    make_directories(plan_.directory, 0711);
+    storage::make_place({.directory = plan_.directory, .dataset = plan_.dataset});
     if (!had_directory_ || !plan_.image.empty()) {
       std::filesystem::permissions(plan_.directory, std::filesystem::perms(0711));
     }
@@ -304,8 +323,7 @@ class StagedPool {
     if (marked_) std::filesystem::remove(plan_.directory / pool_marker_file_name);
     if (mounted_) storage::unmount_image(plan_.directory);
     if (made_image_) std::filesystem::remove(plan_.image);
-    std::error_code not_empty;
-    if (!had_directory_) std::filesystem::remove(plan_.directory, not_empty);
+    if (!had_directory_) storage::remove_place(plan_.directory);
   }
 
   const PoolPlan& plan_;

@@ -11,6 +11,7 @@
 #include "catalog/catalog.h"
 #include "engine/engine.h"
 #include "engine/operation.h"
+#include "storage/pool_place.h"
 #include "storage/volume_driver.h"
 
 namespace pgtwig::engine {
@@ -33,7 +34,8 @@ class Pools {
   // Forgets the driver, so that the next open() looks at the file system again.
   void forget(const PoolId& id);
 
-  // The pool for a new project: `wanted`, the configured one, the one called "default", or one that is made now, by the
+  // The pool for a new project: `wanted`, which may be the name of a zpool that no pool was made on yet; the configured
+  // one; the one called "default", or one that is made now, by the
   // first that fits: the state directory's own file system if it can copy on write; an image file; plain copies. What
   // was chosen is said aloud.
   std::shared_ptr<OpenPool> choose(const std::optional<PoolName>& wanted, Operation& operation);
@@ -52,6 +54,7 @@ class Pools {
 
  private:
   std::shared_ptr<OpenPool> make_default(Operation& operation);
+  std::shared_ptr<OpenPool> make_on_zpool(const PoolName& name, Operation& operation);
 
   Engine& engine_;
   std::mutex mutex_;
@@ -76,11 +79,13 @@ std::optional<PoolMarker> read_pool_marker(const std::filesystem::path& director
 struct PoolPlan {
   PoolName name;
   std::string driver;               // empty: by probing
-  std::filesystem::path directory;  // existing, or made for an image
+  std::filesystem::path directory;  // made where it does not exist
+  std::string dataset = {};         // of ZFS, mounted there; empty: as the directory above it suggests
   std::filesystem::path image;      // empty: none
   Bytes image_size;
-  std::string image_file_system;  // "btrfs", "xfs"
+  std::string image_file_system;  // "btrfs", "xfs", "zfs"
 };
+PoolPlan plan_on_zpool(const PoolName& name, const storage::PoolPlace& place);
 // Makes it and commits its record with `operation`, if that is given, or on its own. Nothing is left behind on failure.
 // An image or a marker that a daemon made and died over is taken up again; one that holds volumes the catalog does not
 // know, or is of another installation, is refused and never touched: it may be all that is left of a lost catalog.

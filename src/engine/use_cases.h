@@ -176,9 +176,9 @@ std::string branch_log(Engine&, const BranchPath&, int lines);
 struct CreatePool {
   PoolName name;
   std::optional<std::filesystem::path> directory = {};  // an existing directory, or
-  std::optional<Bytes> image_size = {};                 // an image file of this size
+  std::optional<Bytes> image_size = {};                 // an image file of this size; neither: the zpool `name`
   std::optional<std::string> driver = {};               // absent: by probing
-  std::optional<std::string> file_system = {};          // of the image: btrfs, xfs
+  std::optional<std::string> file_system = {};          // of the image: btrfs, xfs, zfs
 };
 PoolView create_pool(Engine&, const CreatePool&, Listener&);
 std::vector<PoolView> list_pools(Engine&);

@@ -24,8 +24,10 @@ unsigned char type_of_mode(mode_t mode) {
 }
 
 Error pool_away(const std::filesystem::path& path, std::string_view why) {
-  return Error(ErrorCode::storage_failed, fmt::format("pool directory {} is away: {}", path.string(), why),
-               "mount its file system again (a restart of the daemon mounts image pools); nothing in it is lost");
+  return Error(
+      ErrorCode::storage_failed, fmt::format("pool directory {} is away: {}", path.string(), why),
+      "mount its file system again, or import its zpool (a restart of the daemon does so with image pools); nothing in "
+      "it is lost");
 }
 
 }  // namespace

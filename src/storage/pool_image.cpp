@@ -21,6 +21,7 @@
 #include "storage/loop_device.h"
 #include "storage/mount_table.h"
 #include "storage/storage_error.h"
+#include "storage/zfs/zpool.h"
 
 namespace pgtwig::storage {
 
@@ -29,15 +30,19 @@ namespace {
 // Below these the file systems' own tools refuse.
 constexpr Bytes smallest_btrfs = 128_MiB;
 constexpr Bytes smallest_xfs = 320_MiB;
+// A zpool keeps 128 MiB to itself.
+constexpr Bytes smallest_zfs = 256_MiB;
 
-std::string_view type_name(ImageFileSystem file_system) {
+Bytes smallest_image(ImageFileSystem file_system) {
   switch (file_system) {
     case ImageFileSystem::btrfs:
-      return "btrfs";
+      return smallest_btrfs;
     case ImageFileSystem::xfs:
-      return "xfs";
+      return smallest_xfs;
+    case ImageFileSystem::zfs:
+      return smallest_zfs;
   }
-  return "";
+  return {};
 }
 
 Command command_of(std::vector<std::string> argv) {
@@ -61,12 +66,13 @@ bool is_module_loadable(const std::string& module) {
 }
 
 bool has_kernel_support(ImageFileSystem file_system) {
-  std::string type(type_name(file_system));
+  std::string type(image_file_system_name(file_system));
   return read_file("/proc/filesystems").find("\t" + type + "\n") != std::string::npos || is_module_loadable(type);
 }
 
 bool is_usable(ImageFileSystem file_system) {
-  return succeeds({fmt::format("mkfs.{}", type_name(file_system)), "-V"}) && has_kernel_support(file_system);
+  return succeeds({fmt::format("mkfs.{}", image_file_system_name(file_system)), "-V"}) &&
+         has_kernel_support(file_system);
 }
 
 // What of the image is already taken from the host does not count against it again.
@@ -93,6 +99,8 @@ void make_file_system(const std::filesystem::path& image, ImageFileSystem file_s
       // Sectors as large as the loop device's blocks.
       argv = {"mkfs.xfs", "-q", "-K", "-m", "reflink=1", "-s", "size=4096", "-L", "pgtwig"};
       break;
+    case ImageFileSystem::zfs:
+      return zfs::make_zpool(image);
   }
   argv.push_back(image.string());
   run_command_checked(command_of(argv), fmt::format("cannot format {}", image.string()), ErrorCode::storage_failed);
@@ -120,7 +128,8 @@ ImageFileSystem image_file_system(const std::filesystem::path& image) {
     return ImageFileSystem::btrfs;
   if (pread(file.get(), magic.data(), 4, 0) == 4 && std::memcmp(magic.data(), "XFSB", 4) == 0)
     return ImageFileSystem::xfs;
-  throw Error(ErrorCode::storage_failed, fmt::format("{} holds neither Btrfs nor XFS", image.string()));
+  if (zfs::holds_zpool(file.get())) return ImageFileSystem::zfs;
+  throw Error(ErrorCode::storage_failed, fmt::format("{} holds neither Btrfs nor XFS nor a zpool", image.string()));
 }
 
 // Whether it is mounted there already; throws when it, or something else, is mounted where it must not be.
@@ -148,24 +157,71 @@ UniqueFd open_mounted(const std::filesystem::path& mount_point) {
   return open_directory(mount_point);
 }
 
-void grow_file_system(const std::filesystem::path& mount_point, ImageFileSystem file_system) {
-  switch (file_system) {
-    case ImageFileSystem::btrfs: {
-      btrfs_ioctl_vol_args arguments{};
-      std::strcpy(arguments.name, "max");
-      if (ioctl(open_mounted(mount_point).get(), BTRFS_IOC_RESIZE, &arguments) != 0)
-        throw storage_error(errno, fmt::format("cannot grow the file system on {}", mount_point.string()));
-      return;
+// Makes what lies between the image and its file system as long as the image. Throws when that is not mounted there.
+class ImageGrowth {
+ public:
+  ImageGrowth(const std::filesystem::path& image, const std::filesystem::path& mount_point)
+      : image_(image), mount_point_(mount_point), file_system_(image_file_system(image)) {
+    bool is_there = false;
+    if (file_system_ == ImageFileSystem::zfs) {
+      const auto there = mount_at(mount_point);
+      is_there = there && there->type == "zfs" && zfs::imported_zpool(image) == there->source;
+    } else {
+      device_ = find_loop_device(image);
+      is_there = device_ && is_in_place(image, device_, mount_point);
     }
-    case ImageFileSystem::xfs:
-      run_command_checked(command_of({"xfs_growfs", "-d", mount_point.string()}),
-                          fmt::format("cannot grow the file system on {}", mount_point.string()),
-                          ErrorCode::storage_failed);
-      return;
+    if (!is_there)
+      throw Error(ErrorCode::storage_failed,
+                  fmt::format("image {} is not mounted on {}", image.string(), mount_point.string()),
+                  "a restart of the daemon mounts image pools");
   }
-}
+
+  void follow_image() const {
+    if (device_) refresh_capacity(*device_);
+    switch (file_system_) {
+      case ImageFileSystem::btrfs: {
+        btrfs_ioctl_vol_args arguments{};
+        std::strcpy(arguments.name, "max");
+        if (ioctl(open_mounted(mount_point_).get(), BTRFS_IOC_RESIZE, &arguments) != 0)
+          throw storage_error(errno, fmt::format("cannot grow the file system on {}", mount_point_.string()));
+        return;
+      }
+      case ImageFileSystem::xfs:
+        run_command_checked(command_of({"xfs_growfs", "-d", mount_point_.string()}),
+                            fmt::format("cannot grow the file system on {}", mount_point_.string()),
+                            ErrorCode::storage_failed);
+        return;
+      case ImageFileSystem::zfs:
+        return zfs::grow_zpool(mount_at(mount_point_)->source, image_);
+    }
+  }
+
+ private:
+  const std::filesystem::path& image_;
+  const std::filesystem::path& mount_point_;
+  ImageFileSystem file_system_;
+  std::optional<LoopDevice> device_;
+};
 
 }  // namespace
+
+std::string_view image_file_system_name(ImageFileSystem file_system) {
+  switch (file_system) {
+    case ImageFileSystem::btrfs:
+      return "btrfs";
+    case ImageFileSystem::xfs:
+      return "xfs";
+    case ImageFileSystem::zfs:
+      return "zfs";
+  }
+  return "";
+}
+
+std::optional<ImageFileSystem> parse_image_file_system(std::string_view name) {
+  for (ImageFileSystem candidate : {ImageFileSystem::btrfs, ImageFileSystem::xfs, ImageFileSystem::zfs})
+    if (image_file_system_name(candidate) == name) return candidate;
+  return std::nullopt;
+}
 
 Bytes host_reserve(Bytes host_total) {
   // A twentieth, as ext4 keeps for root, within limits that make sense on small and large disks.
@@ -181,10 +237,10 @@ std::optional<ImageFileSystem> best_image_file_system() {
 }
 
 void create_image(const std::filesystem::path& image, Bytes size, ImageFileSystem file_system) {
-  Bytes smallest = file_system == ImageFileSystem::btrfs ? smallest_btrfs : smallest_xfs;
+  Bytes smallest = smallest_image(file_system);
   if (size < smallest)
     throw Error(ErrorCode::invalid_argument, fmt::format("an image of {} is too small: {} needs {}", format_bytes(size),
-                                                         type_name(file_system), format_bytes(smallest)));
+                                                         image_file_system_name(file_system), format_bytes(smallest)));
   std::filesystem::path directory = image.parent_path();
   check_host_space(directory, size, Bytes{0});
   UniqueFd file(open(image.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
@@ -207,6 +263,7 @@ void create_image(const std::filesystem::path& image, Bytes size, ImageFileSyste
 void mount_image(const std::filesystem::path& image, const std::filesystem::path& mount_point) {
   ImageFileSystem file_system = image_file_system(image);
   FileLock lock = FileLock::acquire(image);  // two daemons never attach one image twice
+  if (file_system == ImageFileSystem::zfs) return zfs::mount_zpool(image, mount_point);
   std::optional<LoopDevice> device = find_loop_device(image);
   if (is_in_place(image, device, mount_point)) return;
   if (!device) device = attach_loop_device(image);
@@ -214,13 +271,14 @@ void mount_image(const std::filesystem::path& image, const std::filesystem::path
   // Freed blocks go back to the host by trim(), not a few at a time while PostgreSQL waits.
   const char* options = file_system == ImageFileSystem::btrfs ? "nodiscard" : "";
   unsigned long flags = MS_NOATIME | MS_NOSUID | MS_NODEV;
-  if (mount(device->path.c_str(), mount_point.c_str(), type_name(file_system).data(), flags, options) != 0)
+  if (mount(device->path.c_str(), mount_point.c_str(), image_file_system_name(file_system).data(), flags, options) != 0)
     throw storage_error(errno, fmt::format("cannot mount {} on {}", image.string(), mount_point.string()));
 }
 
 void unmount_image(const std::filesystem::path& mount_point) {
   std::optional<Mount> mount = mount_at(mount_point);
   if (!mount) return;
+  if (mount->type == "zfs") return zfs::export_zpool(zfs::zpool_of(mount->source));
   std::filesystem::path number = std::filesystem::path(mount->source).filename();
   auto backing_file = read_file_if_exists("/sys/block" / number / "loop/backing_file");
   if (umount2(mount_point.c_str(), UMOUNT_NOFOLLOW) != 0) {
@@ -249,21 +307,18 @@ void grow_image(const std::filesystem::path& image, const std::filesystem::path&
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("the image has {} and cannot shrink to {}", format_bytes(current), format_bytes(size)));
   check_host_space(image.parent_path(), size, Bytes{static_cast<std::uint64_t>(status.st_blocks) * 512});
-  std::optional<LoopDevice> device = find_loop_device(image);
-  if (!device || !is_in_place(image, device, mount_point))
-    throw Error(ErrorCode::storage_failed,
-                fmt::format("image {} is not mounted on {}", image.string(), mount_point.string()),
-                "a restart of the daemon mounts image pools");
+  const ImageGrowth growth(image, mount_point);
   // Each step can be repeated, so that a growth that was cut off is finished by asking again.
   if (truncate(image.c_str(), static_cast<off_t>(size.count)) != 0)
     throw storage_error(errno, fmt::format("cannot grow image {}", image.string()));
   sync_path(image);
-  refresh_capacity(*device);
-  grow_file_system(mount_point, image_file_system(image));
+  growth.follow_image();
 }
 
 Bytes trim(const std::filesystem::path& mount_point) {
   UniqueFd directory = open_mounted(mount_point);
+  if (auto there = mount_at(mount_point); there && there->type == "zfs")
+    return zfs::trim_zpool(zfs::zpool_of(there->source));
   fstrim_range range{0, std::numeric_limits<__u64>::max(), 0};
   if (ioctl(directory.get(), FITRIM, &range) != 0)
     throw storage_error(errno, fmt::format("cannot trim {}", mount_point.string()));

@@ -1,24 +1,30 @@
-// A pool in an image file: sparse, on a loop device with direct I/O, mounted by pgtwig. Root only.
+// A pool in an image file: sparse, on a loop device with direct I/O (a zpool lies on the file itself), mounted by
+// pgtwig. Root only.
 #pragma once
 
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/bytes.h"
 
 namespace pgtwig::storage {
 
-enum class ImageFileSystem { btrfs, xfs };
+enum class ImageFileSystem { btrfs, xfs, zfs };
+// "btrfs", "xfs", "zfs"; nullopt for other names.
+std::string_view image_file_system_name(ImageFileSystem file_system);
+std::optional<ImageFileSystem> parse_image_file_system(std::string_view name);
 
-// The first of btrfs, xfs whose mkfs and kernel support are both here; nullopt with neither or without root or loop
-// devices.
+// What a pool is made of when nobody says: the first of btrfs, xfs whose mkfs and kernel support are both here; nullopt
+// with neither or without root or loop devices.
 std::optional<ImageFileSystem> best_image_file_system();
 
 // Makes and formats the image; never promises more than the host file system has free less a reserve (throws no_space
 // with the numbers). Nothing is left behind on failure.
 void create_image(const std::filesystem::path& image, Bytes size, ImageFileSystem file_system);
-// Mounts it (noatime; loop device with direct I/O where the host allows it). Fine when it is mounted there already.
+// Mounts it, or imports its zpool (noatime; loop device with direct I/O where the host allows it). Fine when it is
+// mounted there already.
 void mount_image(const std::filesystem::path& image, const std::filesystem::path& mount_point);
 // Unmounts and frees the loop device. Fine when it is not mounted. Throws busy when something uses it.
 void unmount_image(const std::filesystem::path& mount_point);

@@ -45,7 +45,7 @@ struct PoolSpace {
 };
 
 struct VolumeEntry {
-  std::string name;            // of the directory or subvolume in the pool
+  std::string name;            // of the directory, subvolume, dataset or snapshot ("<id>@<name>") in the pool
   std::optional<VolumeId> id;  // absent: made by hand, foreign, never touched
 };
 
@@ -68,7 +68,7 @@ class VolumeDriver {
  public:
   virtual ~VolumeDriver() = default;
 
-  virtual std::string_view name() const = 0;  // "btrfs", "reflink", "copy", "memory"
+  virtual std::string_view name() const = 0;  // "btrfs", "zfs", "reflink", "copy", "memory"
   virtual const Capabilities& capabilities() const = 0;
 
   // An empty volume, owned by the caller, mode 0711, that survives a loss of power.
@@ -96,10 +96,12 @@ class VolumeDriver {
   virtual VolumeUsage usage(const VolumeId& volume) = 0;
   virtual std::vector<VolumeEntry> list() = 0;
   virtual PoolSpace space() = 0;
+  // What is wrong with what the pool lies on and can be mended by a person, with how. Not asked on the way of a fork.
+  virtual std::vector<std::string> warnings() { return {}; }
 };
 
-// The best driver for the directory's file system, by asking it (magic number, then a trial FICLONE): btrfs, reflink,
-// copy.
+// The best driver for the directory's file system, by asking it (magic number, then a trial FICLONE): btrfs, zfs,
+// reflink, copy.
 std::string probe_driver_name(const std::filesystem::path& directory);
 // Throws Error not_available when `driver` cannot work there, saying why.
 std::unique_ptr<VolumeDriver> open_driver(std::string_view driver, const std::filesystem::path& directory);

@@ -50,7 +50,7 @@ class Result:
 
 
 class Installation:
-    """fs: btrfs, xfs, ext4 (each an image of its own), or host: a plain folder of the machine's own file system.
+    """fs: btrfs, xfs, ext4, zfs (each an image of its own), or host: a plain folder of the machine's own file system.
     user: root or ordinary. servers: major versions of PostgreSQL that it has besides the machine's own."""
 
     def __init__(self, fs: str = "btrfs", user: str = "root", config: str = "", size: int = 6 << 30,
@@ -59,6 +59,8 @@ class Installation:
             raise Unsupported("a file system of its own needs root")
         if user == "root" and not machine.is_root():
             raise Unsupported("needs root")
+        if fs == "zfs" and not machine.has_zfs():
+            raise Unsupported("this machine has no ZFS; `make lab` runs this in one that has")
         self.user = user
         self.base = machine.Base()
         self.file_system = None
@@ -143,7 +145,7 @@ class Installation:
         begun = time.monotonic()
         done = subprocess.run(self.as_user(arguments), cwd=self.work, env=self.full_environment(environment), text=True,
                               errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              timeout=timeout)
+                              timeout=timeout * machine.PATIENCE)
         command = arguments[2] if arguments[:2] == ["bash", "-c"] else " ".join(["pgtwig", *arguments[1:]])
         result = Result(command, done.returncode, done.stdout, done.stderr, time.monotonic() - begun)
         if expect is not None and done.returncode != expect:
@@ -165,7 +167,7 @@ class Installation:
 
     def sql_at(self, url: str, statement: str, expect_failure: bool = False) -> str:
         done = subprocess.run([str(postgres_programs() / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statement],
-                              text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=120)
+                              text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=120 * machine.PATIENCE)
         if (done.returncode != 0) != expect_failure:
             raise AssertionError(f"psql -c {statement!r}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return (done.stderr if expect_failure else done.stdout).strip()
@@ -295,7 +297,7 @@ class Installation:
             if machine.processes_of(self.base.path):
                 self.environment.pop("PGTWIG_FAULT", None)
                 self.pgtwig("daemon", "stop", "--stop-all", expect=None, timeout=60)
-                deadline = time.monotonic() + 5
+                deadline = time.monotonic() + 5 * machine.PATIENCE
                 while machine.processes_of(self.base.path) and time.monotonic() < deadline:
                     time.sleep(0.02)
                 survivors = [f"{one.pid} {one.command}" for one in machine.processes_of(self.base.path)]
@@ -311,7 +313,7 @@ class Installation:
 
 def eventually(condition, what: str, seconds: float = 30) -> None:
     """Waits until condition() holds; fails the test when it doesn't within `seconds`."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * machine.PATIENCE
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what}")

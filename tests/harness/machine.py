@@ -21,6 +21,10 @@ SLOTS = 60
 BASE_PREFIX = "/tmp/pgt."
 
 
+# Where every instruction is emulated (tests/lab), everything takes so many times as long, and so do the tests wait.
+PATIENCE = int(os.environ.get("PGTWIG_TEST_PATIENCE", "1"))
+
+
 def is_root() -> bool:
     return os.geteuid() == 0
 
@@ -142,7 +146,28 @@ def loop_devices_below(folder: pathlib.Path) -> list[str]:
     return devices
 
 
+def has_zfs() -> bool:
+    return pathlib.Path("/sys/module/zfs").exists() and shutil.which("zpool") is not None
+
+
+def zpools_below(folder: pathlib.Path) -> list[str]:
+    """Imported zpools that lie on a file in the folder."""
+    if not has_zfs():
+        return []
+    pools = []
+    name = ""
+    for line in subprocess.run(["zpool", "list", "-vHP", "-o", "name"], capture_output=True, text=True).stdout.splitlines():
+        first = line.strip().split("\t")[0]
+        if not line.startswith("\t"):
+            name = first
+        elif first.startswith(f"{folder}/"):
+            pools.append(name)
+    return sorted(set(pools))
+
+
 def unmount_below(folder: pathlib.Path) -> None:
+    for pool in zpools_below(folder):
+        subprocess.run(["zpool", "destroy", "-f", pool], capture_output=True)
     for point in mounts_below(folder):
         if subprocess.run(["umount", point], capture_output=True).returncode != 0:
             subprocess.run(["umount", "--lazy", point], capture_output=True)
@@ -224,26 +249,39 @@ class PortSlot:
 
 
 class ImageFileSystem:
-    """A real file system of its own, from an image on a loop device. Root only."""
+    """A real file system of its own, from an image on a loop device or, for ZFS, a zpool on a file. Root only."""
 
     def __init__(self, kind: str, image: pathlib.Path, mount_point: pathlib.Path, size: int = 6 << 30) -> None:
         self.kind = kind
         self.image = image
         self.mount_point = mount_point
+        self.zpool = f"{image.parent.name}.{image.name}"
         with open(image, "wb") as file:
             file.truncate(size)
-        make = {"btrfs": ["mkfs.btrfs", "-q"], "xfs": ["mkfs.xfs", "-q"], "ext4": ["mkfs.ext4", "-q"]}[kind]
-        subprocess.run([*make, str(image)], check=True, capture_output=True)
+        make = {"btrfs": ["mkfs.btrfs", "-q"], "xfs": ["mkfs.xfs", "-q"], "ext4": ["mkfs.ext4", "-q"],
+                "zfs": ["zpool", "create", "-o", "cachefile=none", "-m", str(mount_point), self.zpool]}[kind]
         mount_point.mkdir(exist_ok=True)
-        self.mount()
+        subprocess.run([*make, str(image)], check=True, capture_output=True)
+        if kind != "zfs":
+            self.mount()
 
     def mount(self, options: str = "noatime") -> None:
-        subprocess.run(["mount", "-o", f"loop,{options}", str(self.image), str(self.mount_point)], check=True,
-                       capture_output=True)
-        self.mount_point.chmod(0o755)
+        if self.kind == "zfs":
+            read_only = ["-o", "readonly=on"] if options == "ro" else []
+            command = ["zpool", "import", "-o", "cachefile=none", *read_only, "-d", str(self.image), self.zpool]
+        else:
+            command = ["mount", "-o", f"loop,{options}", str(self.image), str(self.mount_point)]
+        subprocess.run(command, check=True, capture_output=True)
+        if options != "ro":
+            self.mount_point.chmod(0o755)
 
     def unmount(self) -> None:
-        subprocess.run(["umount", str(self.mount_point)], check=True, capture_output=True)
+        command = ["zpool", "export", self.zpool] if self.kind == "zfs" else ["umount", str(self.mount_point)]
+        subprocess.run(command, check=True, capture_output=True)
 
     def remount(self, options: str) -> None:
+        if self.kind == "zfs":
+            self.unmount()
+            self.mount(options)
+            return
         subprocess.run(["mount", "-o", f"remount,{options}", str(self.mount_point)], check=True, capture_output=True)

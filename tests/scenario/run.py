@@ -11,10 +11,11 @@ import time
 from dataclasses import dataclass, field
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from harness import machine
 from harness.installation import Installation, Result, Unsupported, postgres_programs
 
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
-PATIENCE = 30  # seconds for a `~` step
+PATIENCE = 30 * machine.PATIENCE  # seconds for a `~` step
 
 PATTERNS = {
     "ms": r"\d+",
@@ -218,7 +219,7 @@ def run_file(path: pathlib.Path, fs: str, keep: bool) -> int:
 
     signal.signal(signal.SIGALRM, out_of_time)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    signal.alarm(int(scenario.header("timeout", "240")))
+    signal.alarm(int(scenario.header("timeout", "240")) * machine.PATIENCE)
     failed = False
     step = None
     begun = time.monotonic()

@@ -73,7 +73,7 @@ class PoolAway(SystemTest):
     def setUp(self) -> None:
         super().setUp()
         # The image is mounted at the root; the pool moves to one of its own beside it.
-        self.pool = ImageFileSystem("btrfs", self.pgtwig.base.path / "pool.image", self.pgtwig.base.path / "pool")
+        self.pool = ImageFileSystem(self.file_system, self.pgtwig.base.path / "pool.image", self.pgtwig.base.path / "pool")
         self.run_pgtwig("pool", "create", "disk", "--directory", str(self.pool.mount_point))
         self.run_pgtwig("project", "create", "demo", "--pool", "disk")
         self.sql("demo/main", "CREATE TABLE t AS SELECT generate_series(1, 1000) AS n")
@@ -103,7 +103,7 @@ class PoolAway(SystemTest):
     def test_another_file_system_in_the_pools_place_is_not_taken_for_it(self) -> None:
         self.run_pgtwig("daemon", "stop", "--stop-all")
         self.pool.unmount()
-        stranger = ImageFileSystem("btrfs", self.pgtwig.base.path / "stranger.image", self.pool.mount_point)
+        stranger = ImageFileSystem(self.file_system, self.pgtwig.base.path / "stranger.image", self.pool.mount_point)
         self.assertEqual(self.pgtwig.json("pool", "get", "disk")["state"], "away")
         self.assertNotEqual(self.run_pgtwig("branch", "create", "demo/new", expect=None).status, 0)
         self.assertEqual(os.listdir(stranger.mount_point), [], "something was written to the stranger")

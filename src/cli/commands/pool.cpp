@@ -26,10 +26,8 @@ int create_pool(Session& session) {
   const std::string& name = given.get("NAME");
   auto directory = given.find("directory");
   auto image_size = given.find("image-size");
-  if (directory.has_value() == image_size.has_value())
-    throw Error(ErrorCode::invalid_argument,
-                directory ? "a pool is a directory or an image, not both: --directory, --image-size"
-                          : "where shall the pool be? Neither --directory nor --image-size is given",
+  if (directory && image_size)
+    throw Error(ErrorCode::invalid_argument, "a pool is a directory or an image, not both: --directory, --image-size",
                 "`pgtwig pool create NAME --directory DIR` or `pgtwig pool create NAME --image-size 20G`");
   if (directory && given.has("file-system"))
     throw Error(ErrorCode::invalid_argument, "--file-system is for an image; a directory has its file system already",
@@ -89,29 +87,33 @@ Argument pool_argument(const std::string& help) {
 Command pool_commands() {
   Command create{
       .names = {"create"},
-      .summary = "Create a pool in a directory or in an image file",
-      .description = "Which driver it gets is found out from the file system. Root only, where the daemon is root's.",
+      .summary = "Create a pool in a directory, on a zpool or in an image file",
+      .description =
+          "Which driver it gets is found out from the file system. With neither a directory nor a size, NAME is "
+          "that of an imported zpool, and the pool its dataset NAME/pgtwig. Root only, where the daemon is "
+          "root's.",
       .arguments = {{.name = "NAME", .kind = ValueKind::new_pool, .help = "the new pool's name"}},
       .options = {{.names = {"--directory"},
                    .value_name = "DIR",
                    .kind = ValueKind::directory,
                    .help = "an existing directory that will hold the volumes"},
-                  {.names = {"--image-size"},
+                  {.names = {"--image-size", "--size"},
                    .value_name = "SIZE",
                    .kind = ValueKind::size,
                    .help = "make an image file of this size and mount it"},
                   {.names = {"--driver"},
                    .value_name = "DRIVER",
                    .kind = ValueKind::choice,
-                   .help = "btrfs, reflink or copy, instead of the best one that works",
-                   .choices = {"btrfs", "reflink", "copy"}},
+                   .help = "btrfs, zfs, reflink or copy, instead of the best one that works",
+                   .choices = {"btrfs", "zfs", "reflink", "copy"}},
                   {.names = {"--file-system"},
                    .value_name = "FS",
                    .kind = ValueKind::choice,
-                   .help = "of the image: btrfs or xfs",
-                   .choices = {"btrfs", "xfs"}}},
+                   .help = "of the image: btrfs, xfs or zfs",
+                   .choices = {"btrfs", "xfs", "zfs"}}},
       .formats = named_formats(),
       .examples = {{"pgtwig pool create fast --directory /mnt/nvme/pgtwig", ""},
+                   {"pgtwig pool create tank", "on the zpool tank, as tank/pgtwig"},
                    {"pgtwig pool create images --image-size 20G", "where the file system can't copy on write"}},
       .run = create_pool};
   Command list{.names = {"list", "ls"},

@@ -20,7 +20,7 @@ using testing::made_segment_size;
 class ArchiveOn : public ::testing::TestWithParam<FileSystemKind> {
  protected:
   void SetUp() override {
-    if (const std::string why = pgtwig::testing::why_no_file_system(); !why.empty()) GTEST_SKIP() << why;
+    if (const std::string why = pgtwig::testing::why_no_file_system(GetParam()); !why.empty()) GTEST_SKIP() << why;
     file_system_.emplace(GetParam());
     archive_.emplace(archive_directory(file_system_->path(), IncarnationId::random()));
     archive_->make(OsUser::current());
@@ -136,6 +136,8 @@ std::string kind_name(const ::testing::TestParamInfo<FileSystemKind>& parameter)
       return "Xfs";
     case FileSystemKind::ext4:
       return "Ext4";
+    case FileSystemKind::zfs:
+      return "Zfs";
     case FileSystemKind::tmpfs:
       return "Tmpfs";
   }

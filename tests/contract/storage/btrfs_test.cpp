@@ -17,7 +17,7 @@ using storage::VolumeId;
 class BtrfsSubvolumes : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (std::string reason = why_no_file_system(); !reason.empty()) GTEST_SKIP() << reason;
+    if (std::string reason = why_no_file_system(FileSystemKind::btrfs); !reason.empty()) GTEST_SKIP() << reason;
     file_system_.emplace(FileSystemKind::btrfs);
     driver_ = storage::open_driver("btrfs", file_system_->path());
   }

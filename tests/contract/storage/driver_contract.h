@@ -45,6 +45,7 @@ class DriverContract : public ::testing::TestWithParam<DriverCase> {
 
 // Every driver; tmpfs stands for the memory driver's own.
 inline const std::vector<DriverCase> every_driver = {{"btrfs", FileSystemKind::btrfs},
+                                                     {"zfs", FileSystemKind::zfs},
                                                      {"reflink", FileSystemKind::xfs},
                                                      {"copy", FileSystemKind::ext4},
                                                      {"memory", FileSystemKind::tmpfs}};

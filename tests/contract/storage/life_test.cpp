@@ -157,7 +157,7 @@ TEST_P(LifeOfAVolume, IsOfADriverThatSaysWhatItCan) {
   EXPECT_EQ(driver_->name(), GetParam().driver);
   EXPECT_TRUE(driver_->capabilities().children_outlive_parent);
   std::map<std::string, std::string_view> methods = {
-      {"btrfs", "snapshot"}, {"reflink", "reflink"}, {"copy", "copy"}, {"memory", "copy"}};
+      {"btrfs", "snapshot"}, {"zfs", "snapshot"}, {"reflink", "reflink"}, {"copy", "copy"}, {"memory", "copy"}};
   EXPECT_EQ(storage::method_name(driver_->capabilities().method), methods.at(GetParam().driver));
 }
 
@@ -179,7 +179,9 @@ TEST_P(LifeOfAVolume, IsRefusedByDriversThatCannotWorkThere) {
   if (!shares_blocks()) {
     EXPECT_EQ(code_of([&] { storage::open_driver("reflink", pool()); }), ErrorCode::not_available);
   }
-  EXPECT_EQ(code_of([&] { storage::open_driver("zfs", pool()); }), ErrorCode::not_available);
+  bool is_zfs = GetParam().file_system == FileSystemKind::zfs;
+  EXPECT_EQ(code_of([&] { storage::open_driver(is_zfs ? "reflink" : "zfs", pool()); }), ErrorCode::not_available);
+  EXPECT_EQ(code_of([&] { storage::open_driver("ext9", pool()); }), ErrorCode::not_available);
   EXPECT_EQ(code_of([&] { open_any_driver(GetParam().driver, pool() / "missing"); }), ErrorCode::not_found);
 }
 

@@ -18,6 +18,7 @@
 #include "storage/loop_device.h"
 #include "storage/mount_table.h"
 #include "storage/pool_image.h"
+#include "storage/zfs/zpool.h"
 
 namespace pgtwig::testing {
 
@@ -55,6 +56,8 @@ void remove_leftovers() {
     if (!entry.path().filename().string().starts_with("pgtwig-test-")) continue;
     auto owner = read_file_if_exists(entry.path() / "owner");
     if (!owner || ProcessHandle::open(std::stoi(*owner))) continue;
+    if (access("/sys/module/zfs", F_OK) == 0)
+      if (auto zpool = storage::zfs::imported_zpool(entry.path() / "image")) run({"zpool", "export", "-f", *zpool});
     umount2((entry.path() / "mount").c_str(), MNT_DETACH);
     remove_tree(entry.path());
   }
@@ -67,9 +70,11 @@ void write_until_full(int file, std::size_t chunk) {
 
 }  // namespace
 
-std::string why_no_file_system() {
+std::string why_no_file_system(FileSystemKind kind) {
   if (geteuid() != 0) return "only root can mount a file system";
   if (access("/dev/loop-control", R_OK | W_OK) != 0) return "this machine has no loop devices";
+  if (kind == FileSystemKind::zfs && access("/sys/module/zfs", F_OK) != 0)
+    return "this machine has no ZFS; `make lab` runs this in one that has";
   return {};
 }
 
@@ -81,11 +86,14 @@ TestFileSystem::TestFileSystem(FileSystemKind kind)
   make_directories(mount_point_);
   if (kind_ == FileSystemKind::btrfs) storage::create_image(image_, image_size, storage::ImageFileSystem::btrfs);
   if (kind_ == FileSystemKind::xfs) storage::create_image(image_, image_size, storage::ImageFileSystem::xfs);
+  if (kind_ == FileSystemKind::zfs) storage::create_image(image_, image_size, storage::ImageFileSystem::zfs);
   if (kind_ == FileSystemKind::ext4) {
     run({"truncate", "--size", std::to_string(image_size.count), image_});
     run({"mkfs.ext4", "-q", "-b", "4096", "-E", "nodiscard", image_});
   }
   mount();
+  // What fills it would be compressed to nothing.
+  if (kind_ == FileSystemKind::zfs) run({"zfs", "set", "compression=off", zpool()});
 }
 
 TestFileSystem::~TestFileSystem() {
@@ -103,7 +111,8 @@ void TestFileSystem::unmount() {
 }
 
 void TestFileSystem::mount() {
-  if (kind_ == FileSystemKind::btrfs || kind_ == FileSystemKind::xfs) return storage::mount_image(image_, mount_point_);
+  if (kind_ != FileSystemKind::tmpfs && kind_ != FileSystemKind::ext4)
+    return storage::mount_image(image_, mount_point_);
   int result = 0;
   if (kind_ == FileSystemKind::tmpfs) {
     result = ::mount("tmpfs", mount_point_.c_str(), "tmpfs", MS_NOATIME, tmpfs_options);
@@ -115,20 +124,37 @@ void TestFileSystem::mount() {
 }
 
 void TestFileSystem::remount_read_only(bool read_only) {
+  if (kind_ == FileSystemKind::zfs) return import_anew(read_only);
   unsigned long flags = MS_REMOUNT | MS_NOATIME;
   if (read_only) flags |= MS_RDONLY;
   if (::mount("", mount_point_.c_str(), "", flags, "") != 0) throw system_error(errno, "cannot remount a file system");
 }
 
+std::string TestFileSystem::zpool() const {
+  return storage::zfs::imported_zpool(image_).value();
+}
+
+// A mounted dataset's own flag changes nothing of what may be made beside it: only a read-only import does.
+void TestFileSystem::import_anew(bool read_only) {
+  const std::string name = zpool();
+  unmount();
+  std::vector<std::string> import = {"zpool", "import", "-o", "cachefile=none", "-d", image_, name};
+  if (read_only) import.insert(import.begin() + 2, {"-o", "readonly=on"});
+  run(import);
+}
+
 void TestFileSystem::fail_power() {
   std::filesystem::path moment = directory_.path() / "moment";
-  run({"cp", "--sparse=always", image_, moment});
+  // One moment where the file system below can share blocks, else one after the other, while it rests.
+  run({"cp", "--reflink=auto", "--sparse=auto", image_, moment});
   unmount();
   std::filesystem::rename(moment, image_);
   mount();
 }
 
 void TestFileSystem::fill() {
+  constexpr std::size_t freed = 512u << 10;
+  write_file(mount_point_ / "filler-freed", std::string(freed, 'x'));
   UniqueFd big(open((mount_point_ / "filler").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   for (std::size_t chunk : {1u << 20, 4096u}) write_until_full(big.get(), chunk);
   fsync(big.get());
@@ -140,14 +166,15 @@ void TestFileSystem::fill() {
     std::array<char, 1500> content{};
     if (!file || write(file.get(), content.data(), content.size()) < 0) break;
   }
-  constexpr std::uintmax_t freed = 512u << 10;
-  std::filesystem::resize_file(mount_point_ / "filler", std::filesystem::file_size(mount_point_ / "filler") - freed);
+  std::filesystem::remove(mount_point_ / "filler-freed");
   sync();  // blocks are free when the journal says so
 }
 
 void TestFileSystem::sync() const {
   // Btrfs frees what was destroyed when this wakes its cleaner, or half a minute later.
   if (kind_ == FileSystemKind::btrfs) btrfs_util_sync(mount_point_.c_str());
+  // What datasets use is known when a transaction group has ended.
+  if (kind_ == FileSystemKind::zfs) run({"zpool", "sync", zpool()});
   UniqueFd directory = open_directory(mount_point_);
   if (syncfs(directory.get()) != 0) throw system_error(errno, "cannot sync a file system");
 }

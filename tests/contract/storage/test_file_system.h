@@ -9,10 +9,10 @@
 
 namespace pgtwig::testing {
 
-enum class FileSystemKind { btrfs, xfs, ext4, tmpfs };
+enum class FileSystemKind { btrfs, xfs, ext4, tmpfs, zfs };
 
 // Why this machine cannot have it; empty when it can.
-std::string why_no_file_system();
+std::string why_no_file_system(FileSystemKind kind);
 
 class TestFileSystem {
  public:
@@ -35,8 +35,12 @@ class TestFileSystem {
   void fill();
   // Everything to disk, deletions that wait in the background included.
   void sync() const;
+  // Of the zfs kind, while it is imported.
+  std::string zpool() const;
 
  private:
+  void import_anew(bool read_only);
+
   TemporaryDirectory directory_;
   FileSystemKind kind_;
   std::filesystem::path image_;

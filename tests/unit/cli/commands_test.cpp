@@ -427,11 +427,12 @@ TEST(Pools, AreADirectoryOrAnImage) {
   pool.name = "p";
   pool.created_at = fake_now();
   world.daemon.answers("POST /v1/pools", api::to_json(pool));
-  EXPECT_EQ(1, world.run({"pool", "create", "p"}));
   EXPECT_EQ(1, world.run({"pool", "create", "p", "--directory", "/x", "--image-size", "1G"}));
   EXPECT_THAT(world.asked(), IsEmpty());
   EXPECT_EQ(0, world.run({"pool", "create", "p", "--image-size", "1G", "--file-system", "xfs", "-o", "name"}));
   EXPECT_EQ(0, world.run({"pool", "create", "p", "--directory", "x", "-o", "name"}));
+  EXPECT_EQ(0, world.run({"pool", "create", "p", "--driver", "zfs", "--size", "1G", "-o", "name"}));
+  EXPECT_EQ(0, world.run({"pool", "create", "p", "-o", "name"}));  // whether there is a zpool p, the daemon knows
   EXPECT_EQ(R"({"name":"p","image_size":1073741824,"file_system":"xfs"})", world.daemon.requests[0].body);
   EXPECT_EQ("{\"name\":\"p\",\"directory\":\"" + (world.folder / "x").string() + "\"}", world.daemon.requests[1].body);
 }
