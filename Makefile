@@ -10,10 +10,11 @@ build_dir = build/$(PRESET)
 packages = @scripts/install-packages
 package_groups = build
 sources = git ls-files '*.cpp' '*.h'
+lab = tests/lab/lab.py --build-directory $(build_dir)
 ctest = ctest --test-dir $(build_dir) --output-on-failure
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench install format format-check tidy clean configure
+.PHONY: help build demo test lab lab-shell bench install format format-check tidy clean configure
 
 help: ## what there is
 	@echo "pgtwig: branch your PostgreSQL like git, on your own machine"
@@ -39,6 +40,15 @@ test: configure ## every test; TESTS=regex for some of them
 	$(packages) test
 	@cmake --build $(build_dir) -j $(JOBS)
 	@$(ctest) -j $(shell expr $(JOBS) + 1) $(if $(TESTS),-R '$(TESTS)') $(CTEST_FLAGS)
+
+lab: package_groups = build lab
+lab: configure ## the tests that need ZFS, in a virtual machine that has it; TESTS=regex
+	@cmake --build $(build_dir) -j $(JOBS) --target pgtwig contract_storage
+	@$(lab) run $(if $(TESTS),-- tests/lab/guest/suite.py '$(TESTS)') || [ $$? = 77 ]
+
+lab-shell: package_groups = build lab
+lab-shell: build ## a shell in that machine
+	@$(lab) shell
 
 bench: configure ## the rows of the performance table, each against its floor
 	$(packages) test
