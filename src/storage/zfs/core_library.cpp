@@ -56,6 +56,7 @@ struct CoreLibrary::Symbols {
   int (*add_number)(nvlist*, const char*, std::uint64_t) = nullptr;
   int (*add_text)(nvlist*, const char*, const char*) = nullptr;
   int (*add_name)(nvlist*, const char*) = nullptr;
+  int (*add_flag)(nvlist*, const char*, int) = nullptr;
 
   template <class Function>
   void find(Function& function, const char* name) {
@@ -82,6 +83,7 @@ struct CoreLibrary::Symbols {
     find(add_number, "nvlist_add_uint64");
     find(add_text, "nvlist_add_string");
     find(add_name, "nvlist_add_boolean");
+    find(add_flag, "nvlist_add_boolean_value");
   }
 
   ~Symbols() {
@@ -102,6 +104,7 @@ class CoreLibrary::List {
   ~List() { symbols_.list_free(list_); }
 
   void add(const std::string& name) { check(symbols_.add_name(list_, name.c_str())); }
+  void add_flag(const char* name, bool value) { check(symbols_.add_flag(list_, name, value ? 1 : 0)); }
   nvlist* get() const { return list_; }
 
  private:
@@ -189,9 +192,10 @@ void CoreLibrary::destroy_snapshot(const std::string& snapshot) const {
 }
 
 void CoreLibrary::sync(const std::string& dataset) const {
-  const List no_options(*symbols_);
+  List options(*symbols_);
+  options.add_flag("force", false);  // to end a group that holds nothing
   nvlist* nothing = nullptr;
-  const int error_number = symbols_->sync(zpool_of(dataset).c_str(), no_options.get(), &nothing);
+  const int error_number = symbols_->sync(zpool_of(dataset).c_str(), options.get(), &nothing);
   if (error_number != 0) throw zfs_error(error_number, fmt::format("cannot sync zpool {}", zpool_of(dataset)));
 }
 

@@ -32,8 +32,9 @@ namespace {
 
 using zfs::Row;
 
-// A record is a PostgreSQL page, and is written whole into one transaction group; but what was synced and not yet in a
-// group is replayed from the intent log, which may hold a page in two pieces of which only the first came to disk.
+// A record is a PostgreSQL page, and is whole or absent in a transaction group, and so in every fork. But what was
+// synced after the last group is replayed from the intent log after a crash, which does not promise to keep a page in
+// one piece.
 constexpr Capabilities zfs_capabilities{.method = Method::snapshot,
                                         .atomic_fork = true,
                                         .constant_time_fork = true,

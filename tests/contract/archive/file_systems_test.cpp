@@ -136,6 +136,8 @@ std::string kind_name(const ::testing::TestParamInfo<FileSystemKind>& parameter)
       return "Xfs";
     case FileSystemKind::ext4:
       return "Ext4";
+    case FileSystemKind::zfs:
+      return "Zfs";
     case FileSystemKind::tmpfs:
       return "Tmpfs";
   }

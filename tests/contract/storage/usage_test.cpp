@@ -1,5 +1,6 @@
 // Space as the file system itself accounts for it.
 #include <fstream>
+#include <random>
 
 #include "tests/contract/storage/driver_contract.h"
 #include "tests/support/wait.h"
@@ -17,7 +18,12 @@ class UsageOfAVolume : public DriverContract {
   }
   void overwrite_first_megabyte(const VolumeId& volume) {
     std::fstream file(path_of(volume) / "data" / "big", std::ios::in | std::ios::out | std::ios::binary);
-    file << std::string(1u << 20, 'w');
+    // Nothing that a file system could make smaller.
+    std::mt19937_64 random(1);
+    for (std::size_t written = 0; written < 1u << 20; written += sizeof(std::uint64_t)) {
+      const std::uint64_t word = random();
+      file.write(reinterpret_cast<const char*>(&word), sizeof word);
+    }
     file.close();
     ASSERT_TRUE(file);
   }

@@ -24,8 +24,7 @@ AT_ONCE = 2  # they wait more than they compute
 SCENARIOS = ("life_cycle", "isolation", "reset", "snapshots", "snapshot_life", "recovery", "wal", "by_hand", "state_rebuild", "zfs_pools")
 # The contract suite, by its parts, so that they run beside the others.
 CONTRACT = ("LifeOfAVolume", "ForkOfAVolume", "UsageOfAVolume", "FailureOfAPool")
-QUICK = re.compile(r"^(contract\..*|scenario\.(life_cycle|snapshots|recovery|zfs_pools)|"
-                   r"zfs\.(parents_go_before.*|datasets_and_snapshots.*|a_degraded.*|an_exported.*)|crash\.zfs\.create_on_zfs.*killed)$")
+QUICK = re.compile(r"^(contract\..*|scenario\.life_cycle|zfs\.parents_go_before.*)$")
 
 
 def commands() -> dict:
