@@ -25,7 +25,7 @@ build: configure ## build/release/pgtwig
 
 # All that a target needs is installed before it is built, so that whoever is asked for it is asked once, and at the beginning.
 demo: package_groups = build run
-test bench: package_groups = build test
+test bench: package_groups = build test containers
 
 configure:
 	$(packages) $(package_groups)
@@ -36,12 +36,12 @@ demo: build ## two branches of real data, a migration, a reset; with times
 	@PGTWIG_BINARY=$(build_dir)/pgtwig scripts/demo
 
 test: configure ## every test; TESTS=regex for some of them
-	$(packages) test
+	$(packages) test containers
 	@cmake --build $(build_dir) -j $(JOBS)
 	@$(ctest) -j $(shell expr $(JOBS) + 1) $(if $(TESTS),-R '$(TESTS)') $(CTEST_FLAGS)
 
 bench: configure ## the rows of the performance table, each against its floor
-	$(packages) test
+	$(packages) test containers
 	@cmake --build $(build_dir) -j $(JOBS) --target pgtwig floor_create first_row
 	@PGTWIG_BINARY=$(build_dir)/pgtwig bench/run
 

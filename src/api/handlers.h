@@ -8,6 +8,7 @@
 #include "api/request_fields.h"
 #include "api/routes.h"
 #include "base/names.h"
+#include "engine/use_cases.h"
 
 namespace pgtwig::api {
 
@@ -21,6 +22,8 @@ BranchPath parse_branch_path(const std::string& text);
 BranchPath branch_of(const Call& call);
 // The required field `days`, at most a hundred years of them.
 std::chrono::hours take_days(BodyFields& fields);
+// The fields `cpus` and `memory`.
+engine::LimitsChoice take_limits(BodyFields& fields);
 
 std::string get_version(const Call& call);
 std::string get_status(const Call& call);
@@ -32,6 +35,7 @@ std::string list_projects(const Call& call);
 std::string create_project(const Call& call);
 std::string get_project(const Call& call);
 std::string rename_project(const Call& call);
+std::string change_runtime(const Call& call);
 std::string delete_project(const Call& call);
 
 std::string list_branches(const Call& call);

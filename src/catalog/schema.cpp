@@ -147,6 +147,12 @@ JOIN projects ON projects.id = body.project
 LEFT JOIN branches AS source ON source.id = body.parent AND source.origin_time <= body.origin_time
                             AND body.origin_branch = projects.name || '/' || source.name;
 )sql",
+    R"sql(
+ALTER TABLE projects ADD COLUMN image TEXT NOT NULL DEFAULT 'null' CHECK (json_valid(image));
+ALTER TABLE projects ADD COLUMN accepted_collations TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(accepted_collations));
+ALTER TABLE branches ADD COLUMN cpus TEXT NOT NULL DEFAULT '';
+ALTER TABLE branches ADD COLUMN memory TEXT NOT NULL DEFAULT '';
+)sql",
 };
 
 constexpr int newest_version = static_cast<int>(migrations.size());

@@ -5,6 +5,7 @@
 #include "engine/archiving.h"
 #include "engine/body.h"
 #include "engine/incarnations.h"
+#include "engine/project_server.h"
 #include "engine/recover_body.h"
 #include "engine/view_of.h"
 #include "postgres/cluster.h"
@@ -52,6 +53,7 @@ Body planned_body(Engine& engine, const CreateBranch& request, const Body& sourc
                        .created_at = now,
                        .expires_at = std::nullopt},
             .pool = source.pool};
+  set_limits(engine, source.project, request.limits, body.branch);
   if (request.time_to_live) body.branch.expires_at = now + *request.time_to_live;
   return body;
 }

@@ -90,6 +90,8 @@ std::string branch_card(const engine::BranchView& branch, const Terminal& termin
               {"PostgreSQL", std::to_string(branch.pg_version)},
               {"Process", branch.pid ? std::to_string(*branch.pid) : ""},
               {"Runtime", branch.runtime},
+              {"Processors", branch.cpus.value_or("")},
+              {"Memory", branch.memory ? format_bytes(*branch.memory) : ""},
               {"Durability", branch.durability},
               {"Pool", fmt::format("{} ({}, {})", branch.pool, branch.driver, branch.method)},
               {"Size", branch.size ? size_text(*branch.size, now) : ""},
@@ -129,6 +131,7 @@ std::string project_card(const engine::ProjectView& project, const Terminal& ter
               {"PostgreSQL", std::to_string(project.pg_version)},
               {"Runtime", project.runtime},
               {"Pool", fmt::format("{} ({}, {})", project.pool, project.driver, project.method)},
+              {"Image", project.image ? fmt::format("{} ({})", *project.image, project.image_id.value_or("")) : ""},
               {"Settings", join_settings(project.settings)},
               {"Created", format_moment(project.created_at, now)},
               {"Main", project.main ? project.main->url : ""}};
