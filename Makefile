@@ -26,8 +26,8 @@ build: configure ## build/release/pgtwig
 
 # All that a target needs is installed before it is built, so that whoever is asked for it is asked once, and at the beginning.
 demo: package_groups = build run
-test: package_groups = build test
-bench: package_groups = build test bench
+test: package_groups = build test containers
+bench: package_groups = build test containers bench
 
 configure:
 	$(packages) $(package_groups)
@@ -38,7 +38,7 @@ demo: build ## two branches of real data, a migration, a reset; with times
 	@PGTWIG_BINARY=$(build_dir)/pgtwig scripts/demo
 
 test: configure ## every test; TESTS=regex for some of them
-	$(packages) test
+	$(packages) test containers
 	@cmake --build $(build_dir) -j $(JOBS)
 	@$(ctest) -j $(shell expr $(JOBS) + 1) $(if $(TESTS),-R '$(TESTS)') $(CTEST_FLAGS)
 
@@ -52,7 +52,7 @@ lab-shell: build ## a shell in that machine
 	@$(lab) shell
 
 bench: configure ## the rows of the performance table, each against its floor
-	$(packages) test
+	$(packages) test containers
 	@cmake --build $(build_dir) -j $(JOBS) --target pgtwig floor_create first_row relay
 	@PGTWIG_BINARY=$(build_dir)/pgtwig bench/run
 

@@ -2,7 +2,7 @@
 # runs in containers, whose C library is another one; a build with sanitizers can't be, and so archives for native instances alone.
 add_executable(pgtwig_helper ${CMAKE_SOURCE_DIR}/src/helper/main.cpp)
 foreach(source archive/file_transfer archive/helper archive/local_archive archive/push archive/wal_segment base/bytes base/error base/fault
-               base/fs base/ids base/names base/time)
+               base/fs base/ids base/names base/time postgres/server_facts)
   target_sources(pgtwig_helper PRIVATE ${CMAKE_SOURCE_DIR}/src/${source}.cpp)
 endforeach()
 # In one unit: reading the headers takes longer than anything else.

@@ -36,6 +36,18 @@ foreach(scenario IN LISTS scenarios)
   endforeach()
 endforeach()
 
+# And one for each container runtime that it names, on the first of its file systems.
+foreach(scenario IN LISTS scenarios)
+  get_filename_component(name ${scenario} NAME_WE)
+  file(STRINGS ${scenario} runtimes REGEX "^runtime:" LIMIT_COUNT 1)
+  string(REGEX REPLACE "^runtime: *" "" runtimes "${runtimes}")
+  separate_arguments(runtimes)
+  foreach(runtime IN LISTS runtimes)
+    pgtwig_system_test(scenario.${name}.${runtime} scenario 330 ${CMAKE_CURRENT_SOURCE_DIR}/scenario/run.py ${scenario} --fs btrfs
+                       --runtime ${runtime})
+  endforeach()
+endforeach()
+
 # One test for each `def test_...` of tests/<kind>/test_*.py.
 foreach(kind crash race system compat)
   file(GLOB files CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${kind}/test_*.py)

@@ -13,7 +13,7 @@ import time
 import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests"))
-from harness import machine  # noqa: E402
+from harness import containers, machine  # noqa: E402
 
 # Sparse; only what the rows write is ever there.
 IMAGE_BYTES = {"btrfs": 48 << 30, "xfs": 24 << 30, "ext4": 8 << 30}
@@ -76,7 +76,10 @@ class Stand:
         self._last_request = 0.0
         self._first_row: subprocess.Popen | None = None
         self._daemon: subprocess.Popen | None = None
+        self._docker: containers.Docker | None = None
         try:
+            (self.folder / "bin").mkdir()
+            (self.folder / "bin/docker").symlink_to(containers.DOCKER)
             shutil.copy(binary, self.binary)
             self.root.mkdir()
             # No restore point is made behind a measurement's back.
@@ -98,12 +101,16 @@ class Stand:
         if self._daemon and self._daemon.poll() is None:
             subprocess.run([self.binary, "daemon", "stop", "--stop-all"], env=self.environment(), capture_output=True,
                            timeout=120)
+        if self._docker:
+            self._docker.stop()
         self.base.remove()
 
     # The installation ------------------------------------------------------------------------------------------------
 
     def environment(self) -> dict[str, str]:
-        return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(self.folder),
+        # The engine of the rows that have one, whether it runs yet or not.
+        return {"DOCKER_HOST": f"unix://{self.folder}/d/sock",
+                "PATH": f"{self.folder}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(self.folder),
                 "LANG": "C.UTF-8", "PGTWIG_ROOT": str(self.root)}
 
     def _start_daemon(self) -> None:
@@ -120,6 +127,15 @@ class Stand:
                 return False
 
         wait_until(answers, "the daemon answers", DAEMON_PATIENCE)
+
+    def docker(self) -> containers.Docker:
+        """An engine of this run's own, with an image of the installed PostgreSQL; started when it is first asked for."""
+        if self._docker is None:
+            try:
+                self._docker = containers.Docker(self.folder, pathlib.Path(postgres_program("postgres")).parent)
+            except containers.NotAvailable as reason:
+                raise Unavailable(str(reason)) from None
+        return self._docker
 
     def daemon_pid(self) -> int:
         return self._daemon.pid
@@ -166,11 +182,11 @@ class Stand:
             self.request("POST", "/v1/pools", {"name": kind, "directory": str(pool)})
         return self.folder / kind
 
-    def project(self, name: str, kind: str) -> "Project":
+    def project(self, name: str, kind: str, runtime: str = "native") -> "Project":
         """A project on this file system; rows that ask for the same name share it."""
         if name not in self._projects:
             self.file_system(kind)
-            self._projects[name] = Project(self, name, kind)
+            self._projects[name] = Project(self, name, kind, runtime)
         return self._projects[name]
 
     def forget_project(self, project: "Project") -> None:
@@ -217,14 +233,14 @@ class Branch:
 
 
 class Project:
-    def __init__(self, stand: Stand, name: str, kind: str) -> None:
+    def __init__(self, stand: Stand, name: str, kind: str, runtime: str) -> None:
         self.stand = stand
         self.name = name
         self.kind = kind
         self.pool = stand.folder / kind / "pool"
         self.counter = 0
         volumes_before = self.volumes()
-        view = stand.request("POST", "/v1/projects", {"name": name, "pool": kind})
+        view = stand.request("POST", "/v1/projects", {"name": name, "pool": kind, "runtime": runtime})
         self.main_volume = next(iter(self.volumes() - volumes_before))
         self.password = stand.request("GET", f"/v1/projects/{name}/branches/main/credentials")["password"]
         self.main = Branch(self, stand.request("GET", f"/v1/projects/{name}/branches/main"))

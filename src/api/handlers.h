@@ -8,6 +8,7 @@
 #include "api/request_fields.h"
 #include "api/routes.h"
 #include "base/names.h"
+#include "engine/use_cases.h"
 
 namespace pgtwig::api {
 
@@ -21,6 +22,8 @@ BranchPath parse_branch_path(const std::string& text);
 BranchPath branch_of(const Call& call);
 // The required field `days`, at most a hundred years of them.
 std::chrono::hours take_days(BodyFields& fields);
+// The fields `cpus` and `memory`.
+engine::LimitsChoice take_limits(BodyFields& fields);
 
 // A duration, or "off", which is zero.
 std::optional<std::chrono::seconds> take_interval(BodyFields& fields, std::string_view name);
@@ -38,6 +41,7 @@ std::string list_projects(const Call& call);
 std::string create_project(const Call& call);
 std::string get_project(const Call& call);
 std::string rename_project(const Call& call);
+std::string change_runtime(const Call& call);
 std::string delete_project(const Call& call);
 std::string set_suspend_after_of_project(const Call& call);
 

@@ -74,12 +74,17 @@ engine::StartBranch take_start(const Call& call) {
   engine::StartBranch start{.path = branch_of(call),
                             .port = take_port(fields),
                             .allow = fields.texts("allow"),
-                            .settings = fields.settings("settings")};
+                            .settings = fields.settings("settings"),
+                            .limits = take_limits(fields)};
   fields.finish();
   return start;
 }
 
 }  // namespace
+
+engine::LimitsChoice take_limits(BodyFields& fields) {
+  return {.cpus = fields.text("cpus"), .memory = fields.text("memory")};
+}
 
 std::string list_branches(const Call& call) {
   QueryFields query(call.request.query);
@@ -104,7 +109,8 @@ std::string create_branch(const Call& call) {
       .start = fields.flag("start", true),
       .if_not_exists = fields.flag("if_not_exists", false),
       .settings = fields.settings("settings"),
-      .suspend_after = take_interval(fields, "suspend_after")};
+      .suspend_after = take_interval(fields, "suspend_after"),
+      .limits = take_limits(fields)};
   fields.finish();
   return to_json(engine::create_branch(call.engine, create, call.listener));
 }

@@ -17,6 +17,9 @@ std::string create_project(const Call& call) {
                                .pg_major = {},
                                .pool = {},
                                .runtime = fields.text("runtime"),
+                               .image = fields.text("image"),
+                               .pull = fields.flag("pull", false),
+                               .limits = take_limits(fields),
                                .port = {},
                                .settings = fields.settings("settings"),
                                .suspend_after = take_interval(fields, "suspend_after"),
@@ -40,6 +43,18 @@ std::string rename_project(const Call& call) {
   ProjectName name = parse_project_name(fields.required_text("name"));
   fields.finish();
   return to_json(engine::rename_project(call.engine, parse_project_name(call.names[0]), name, call.listener));
+}
+
+std::string change_runtime(const Call& call) {
+  QueryFields(call.request.query).finish();
+  BodyFields fields(call.request.body);
+  const engine::ChangeRuntime change{.name = parse_project_name(call.names[0]),
+                                     .runtime = fields.required_text("runtime"),
+                                     .image = fields.text("image"),
+                                     .pull = fields.flag("pull", false),
+                                     .accept_collation_change = fields.flag("accept_collation_change", false)};
+  fields.finish();
+  return to_json(engine::change_runtime(call.engine, change, call.listener));
 }
 
 std::string delete_project(const Call& call) {

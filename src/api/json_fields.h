@@ -67,6 +67,8 @@ void describe(Field& field, View& view) {
   field("method", view.method);
   field("runtime", view.runtime);
   field("pg_version", view.pg_version);
+  field("cpus", view.cpus);
+  field("memory", view.memory);
   field("durability", view.durability);
   field("created_at", view.created_at);
   field("started_at", view.started_at);
@@ -92,6 +94,8 @@ void describe(Field& field, View& view) {
   field("method", view.method);
   field("runtime", view.runtime);
   field("pg_version", view.pg_version);
+  field("image", view.image);
+  field("image_id", view.image_id);
   field("branch_count", view.branch_count);
   field("running_count", view.running_count);
   field("suspend_after", view.suspend_after);

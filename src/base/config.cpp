@@ -59,6 +59,17 @@ Problem set_port(std::uint16_t& target, const std::string& value) {
   return std::nullopt;
 }
 
+Problem set_text(std::string& target, const std::string& value) {
+  target = value;
+  return std::nullopt;
+}
+
+Problem set_path(std::string& target, const std::string& value) {
+  if (!value.empty() && !value.starts_with('/')) return fmt::format("'{}' is not an absolute path", value);
+  target = value;
+  return std::nullopt;
+}
+
 Problem set_pool(std::string& target, const std::string& value) {
   if (!value.empty()) {
     auto name = PoolName::parse(value);
@@ -192,6 +203,19 @@ const std::vector<Key>& keys() {
       {"postgres.directories", "more places to look for bin/postgres, separated by ':'", Kind::list,
        [](Config& config, const Values& values) { return set_directories(config.postgres_directories, values); },
        [](const Config& config) { return fmt::format("{}", fmt::join(config.postgres_directories, ":")); }},
+      {"postgres.conf_file", "your own postgresql.conf, included in that of every branch at its next start", Kind::text,
+       [](Config& config, const Values& values) { return set_path(config.postgres_conf_file, values[0]); },
+       [](const Config& config) { return config.postgres_conf_file; }},
+      {"postgres.hba_file", "your own pg_hba.conf, for every role but pgtwig's own", Kind::text,
+       [](Config& config, const Values& values) { return set_path(config.postgres_hba_file, values[0]); },
+       [](const Config& config) { return config.postgres_hba_file; }},
+      {"postgres.ident_file", "your own pg_ident.conf", Kind::text,
+       [](Config& config, const Values& values) { return set_path(config.postgres_ident_file, values[0]); },
+       [](const Config& config) { return config.postgres_ident_file; }},
+      {"postgres.config_directory",
+       "where your own postgresql.conf, pg_hba.conf and pg_ident.conf are, those there are", Kind::text,
+       [](Config& config, const Values& values) { return set_path(config.postgres_config_directory, values[0]); },
+       [](const Config& config) { return config.postgres_config_directory; }},
       {"branch.shared_buffers", "shared_buffers of every branch but main, unless set for it", Kind::text,
        [](Config& config, const Values& values) { return set_memory(config.branch_shared_buffers, values[0]); },
        [](const Config& config) { return config.branch_shared_buffers; }},
@@ -200,6 +224,16 @@ const std::vector<Key>& keys() {
        Kind::text,
        [](Config& config, const Values& values) { return set_interval(config.branch_suspend_after, values[0]); },
        [](const Config& config) { return show_interval(config.branch_suspend_after); }},
+      {"container.image", "the image of new projects in containers; empty: postgres:VERSION", Kind::text,
+       [](Config& config, const Values& values) { return set_text(config.container_image, values[0]); },
+       [](const Config& config) { return config.container_image; }},
+      {"container.network",
+       "host: containers listen on the machine's 127.0.0.1; bridge: in a network of their own, forwarded from there",
+       Kind::text,
+       [](Config& config, const Values& values) {
+         return one_of(config.container_network, values[0], {"host", "bridge"});
+       },
+       [](const Config& config) { return config.container_network; }},
       {"wal.archive",
        "whether every durable branch keeps its WAL, so that it can be recovered to any moment: on or off", Kind::flag,
        [](Config& config, const Values& values) { return set_flag(config.wal_archive, values[0]); },

@@ -26,10 +26,17 @@ struct Config {
   std::string log_level = "info";                        // log_level
   std::vector<std::string> postgres_directories;         // [postgres] directories: more places to look for bin/postgres
   std::map<std::string, std::string> postgres_settings;  // [postgres.settings] for every branch
-  std::string branch_shared_buffers = "16MB";            // [branch] shared_buffers: of every branch but main unless set
-  std::chrono::seconds branch_suspend_after{0};          // [branch] suspend_after: when unused for so long; zero: off
-  bool wal_archive = true;                               // [wal] archive: of every branch that is durable
-  Bytes wal_limit = 4_GiB;                               // [wal] limit: of each branch's archive; zero: none
+  // [postgres] conf_file, hba_file, ident_file: the user's own, for every branch; else those of config_directory
+  std::string postgres_conf_file;
+  std::string postgres_hba_file;
+  std::string postgres_ident_file;
+  std::string postgres_config_directory;
+  std::string branch_shared_buffers = "16MB";    // [branch] shared_buffers: of every branch but main unless set
+  std::chrono::seconds branch_suspend_after{0};  // [branch] suspend_after: when unused for so long; zero: off
+  std::string container_image;                   // [container] image: of new projects; empty: postgres:VERSION
+  std::string container_network = "host";        // [container] network: host or bridge
+  bool wal_archive = true;                       // [wal] archive: of every branch that is durable
+  Bytes wal_limit = 4_GiB;                       // [wal] limit: of each branch's archive; zero: none
   std::chrono::seconds recovery_window = std::chrono::hours(24 * 7);  // [recovery] window: WAL is kept this long
   std::chrono::seconds snapshots_every = std::chrono::hours(1);  // [snapshots] every: of each project's main; zero: off
   std::string snapshots_keep = "24h,14d,8w";                     // [snapshots] keep

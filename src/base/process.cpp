@@ -477,6 +477,20 @@ std::optional<std::uint64_t> process_start_ticks(pid_t pid) {
   return ticks;
 }
 
+std::optional<pid_t> pid_in_own_namespace(pid_t pid) {
+  const std::string status = read_file_if_exists(fmt::format("/proc/{}/status", pid)).value_or("");
+  constexpr std::string_view key = "\nNSpid:\t";  // from the outermost namespace that we see to its own
+  const auto start = status.find(key);
+  if (start == std::string::npos) return std::nullopt;
+  const std::string_view line = std::string_view(status).substr(start + key.size());
+  const std::string_view numbers = line.substr(0, line.find('\n'));
+  const std::string_view last = numbers.substr(numbers.rfind('\t') + 1);
+  pid_t own = 0;
+  const auto [end, error] = std::from_chars(last.data(), last.data() + last.size(), own);
+  if (error != std::errc{}) return std::nullopt;
+  return own;
+}
+
 std::string boot_id() {
   std::string text = read_file("/proc/sys/kernel/random/boot_id");
   while (!text.empty() && text.back() == '\n') text.pop_back();

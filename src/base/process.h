@@ -55,6 +55,8 @@ void close_descriptors_from(int first, int keep = -1);
 // id tells one process from every other.
 std::optional<std::uint64_t> process_start_ticks(pid_t pid);
 std::string boot_id();
+// The number by which a process knows itself: another one than ours where it lives in a pid namespace of its own.
+std::optional<pid_t> pid_in_own_namespace(pid_t pid);
 
 // A process held by its pidfd: no signal ever reaches another that got the same number.
 class ProcessHandle {

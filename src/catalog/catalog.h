@@ -33,15 +33,28 @@ struct PoolRecord {
 
 using Settings = std::map<std::string, std::string>;
 
+// What a project's instances run from where its runtime runs images; pinned when it was chosen.
+struct ImageRecord {
+  std::string reference;   // as it was asked for: "postgres:17"
+  std::string id;          // of exactly this image: what is run
+  std::string digest;      // by which a registry has it, "postgres@sha256:..."; empty: only this machine has it
+  std::string version;     // of its PostgreSQL: "17.5"
+  std::string collations;  // which libraries sort its texts: "glibc 2.36, ICU 72"
+  std::vector<std::string> volumes;  // the mount points that it declares
+};
+
 struct ProjectRecord {
   ProjectId id;
   ProjectName name;
   PoolId pool;
   int pg_major;
-  std::string runtime;  // "native"
+  std::string runtime;  // "native", "docker", ...
   Settings settings;    // --set of the project
   TimePoint created_at;
   std::optional<std::chrono::seconds> suspend_after = {};  // of its branches but main; absent: as configured
+  std::optional<ImageRecord> image = {};                   // of a runtime that runs images
+  // Whose texts were sorted by these may be run on: its user was told, and said yes.
+  std::vector<std::string> accepted_collations = {};
 };
 
 enum class Durability { full, relaxed, none };
@@ -78,6 +91,8 @@ struct BranchRecord {
   bool is_suspended = false;
   // Unused for so long it is suspended; zero: never; absent: as its project's branches.
   std::optional<std::chrono::seconds> suspend_after = {};
+  std::string cpus = {};    // what its container may use at most: "1.5"; empty: no limit
+  std::string memory = {};  // likewise, in bytes
 };
 
 // One body that a branch has or had: kept, with its WAL archive, for as long as its history can be recovered from. The

@@ -110,15 +110,54 @@ std::vector<std::string> list_member(const json::object& object, std::string_vie
   return list;
 }
 
+json::object image_to_json(const ImageRecord& image) {
+  return {{"reference", image.reference},   {"id", image.id},
+          {"digest", image.digest},         {"version", image.version},
+          {"collations", image.collations}, {"volumes", list_to_json(image.volumes)}};
+}
+
+ImageRecord image_of(const json::object& object) {
+  return {.reference = text_member(object, "reference"),
+          .id = text_member(object, "id"),
+          .digest = text_member(object, "digest"),
+          .version = text_member(object, "version"),
+          .collations = text_member(object, "collations"),
+          .volumes = list_member(object, "volumes")};
+}
+
+// What manifests of before don't have.
+void parse_later_members(const json::object& object, ProjectRecord& project) {
+  if (object.contains("image")) project.image = image_of(object_member(object, "image"));
+  if (object.contains("accepted_collations")) project.accepted_collations = list_member(object, "accepted_collations");
+}
+
 ProjectRecord parse_project(const json::object& object) {
-  return {.id = checked(ProjectId::parse(text_member(object, "id")), "project id"),
-          .name = checked(ProjectName::parse(text_member(object, "name")), "project name"),
-          .pool = checked(PoolId::parse(text_member(object, "pool")), "pool"),
-          .pg_major = static_cast<int>(number_member(object, "pg_version")),
-          .runtime = text_member(object, "runtime"),
-          .settings = settings_member(object, "settings"),
-          .created_at = checked(parse_rfc3339(text_member(object, "created_at")), "created_at"),
-          .suspend_after = optional_seconds(object, "suspend_after")};
+  ProjectRecord project{.id = checked(ProjectId::parse(text_member(object, "id")), "project id"),
+                        .name = checked(ProjectName::parse(text_member(object, "name")), "project name"),
+                        .pool = checked(PoolId::parse(text_member(object, "pool")), "pool"),
+                        .pg_major = static_cast<int>(number_member(object, "pg_version")),
+                        .runtime = text_member(object, "runtime"),
+                        .settings = settings_member(object, "settings"),
+                        .created_at = checked(parse_rfc3339(text_member(object, "created_at")), "created_at"),
+                        .suspend_after = optional_seconds(object, "suspend_after")};
+  parse_later_members(object, project);
+  return project;
+}
+
+json::object project_to_json(const ProjectRecord& project) {
+  json::object object{{"id", project.id.text()},
+                      {"name", project.name.text()},
+                      {"pool", project.pool.text()},
+                      {"pg_version", project.pg_major},
+                      {"runtime", project.runtime},
+                      {"settings", settings_to_json(project.settings)},
+                      {"created_at", format_rfc3339(project.created_at)},
+                      {"suspend_after", seconds_to_json(project.suspend_after)}};
+  if (project.image) object["image"] = image_to_json(*project.image);
+  if (!project.accepted_collations.empty()) {
+    object["accepted_collations"] = list_to_json(project.accepted_collations);
+  }
+  return object;
 }
 
 BranchRecord parse_branch(const json::object& object, const ProjectId& project) {
@@ -154,6 +193,8 @@ BranchRecord parse_branch(const json::object& object, const ProjectId& project) 
   if (!member(object, "expires_at").is_null()) {
     branch.expires_at = checked(parse_rfc3339(text_member(object, "expires_at")), "expires_at");
   }
+  if (object.contains("cpus")) branch.cpus = text_member(object, "cpus");
+  if (object.contains("memory")) branch.memory = text_member(object, "memory");
   return branch;
 }
 
@@ -198,23 +239,29 @@ SnapshotRecord parse_snapshot(const json::object& object, const BranchRecord& br
 
 }  // namespace
 
+std::string write_image(const ImageRecord& image) {
+  return json::serialize(image_to_json(image));
+}
+
+std::expected<ImageRecord, std::string> parse_image(std::string_view text) {
+  boost::system::error_code error;
+  const json::value value = json::parse(text, error);
+  if (error || !value.is_object()) return std::unexpected("an image is not a JSON object");
+  try {
+    return image_of(value.get_object());
+  } catch (const Malformed& malformed) {
+    return std::unexpected(malformed.what());
+  }
+}
+
 std::string write_manifest(const Manifest& manifest) {
-  const ProjectRecord& project = manifest.project;
   const BranchRecord& branch = manifest.branch;
   json::object object{
       {"format", manifest.snapshot ? snapshot_format : branch_format},
       {"installation", manifest.installation.text()},
       {"identity", manifest.identity},
       {"committed", manifest.committed},
-      {"project",
-       {{"id", project.id.text()},
-        {"name", project.name.text()},
-        {"pool", project.pool.text()},
-        {"pg_version", project.pg_major},
-        {"runtime", project.runtime},
-        {"settings", settings_to_json(project.settings)},
-        {"created_at", format_rfc3339(project.created_at)},
-        {"suspend_after", seconds_to_json(project.suspend_after)}}},
+      {"project", project_to_json(manifest.project)},
       {"branch",
        {{"id", branch.id.text()},
         {"name", branch.name.text()},
@@ -238,6 +285,8 @@ std::string write_manifest(const Manifest& manifest) {
         {"expires_at", branch.expires_at ? json::value(format_rfc3339(*branch.expires_at)) : json::value(nullptr)},
         {"is_suspended", branch.is_suspended},
         {"suspend_after", seconds_to_json(branch.suspend_after)}}}};
+  if (!branch.cpus.empty()) object["branch"].as_object()["cpus"] = branch.cpus;
+  if (!branch.memory.empty()) object["branch"].as_object()["memory"] = branch.memory;
   if (manifest.snapshot) object["snapshot"] = snapshot_to_json(*manifest.snapshot);
   if (manifest.schedule) {
     object["schedule"] = {{"every", manifest.schedule->every.count()}, {"keep", manifest.schedule->keep}};

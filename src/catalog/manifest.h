@@ -30,6 +30,10 @@ struct Manifest {
   std::optional<ScheduleRecord> schedule = {};
 };
 
+// An image as JSON, as it stands in manifests and in the catalog.
+std::string write_image(const ImageRecord& image);
+std::expected<ImageRecord, std::string> parse_image(std::string_view text);
+
 std::string write_manifest(const Manifest& manifest);
 // The error is a sentence: not JSON, a field missing or malformed, written by a newer pgtwig.
 std::expected<Manifest, std::string> parse_manifest(std::string_view text);

@@ -3,6 +3,8 @@
 #include <boost/json.hpp>
 #include <utility>
 
+#include "catalog/manifest.h"
+
 namespace json = boost::json;
 
 namespace pgtwig::catalog {
@@ -67,6 +69,13 @@ std::vector<std::string> read_texts(Row& row) {
     std::vector<std::string> texts;
     for (const json::value& text : value.as_array()) texts.push_back(json::value_to<std::string>(text));
     return texts;
+  });
+}
+
+std::optional<ImageRecord> read_image(Row& row) {
+  return read_json(row, [](const json::value& value) -> std::optional<ImageRecord> {
+    if (value.is_null()) return std::nullopt;
+    return parse_image(json::serialize(value)).value();
   });
 }
 
@@ -138,7 +147,9 @@ ProjectRecord read_project(Row row) {
           .runtime = row.text(),
           .settings = read_settings(row),
           .created_at = row.time(),
-          .suspend_after = row.optional_seconds()};
+          .suspend_after = row.optional_seconds(),
+          .image = read_image(row),
+          .accepted_collations = read_texts(row)};
 }
 
 BranchRecord read_branch(Row row) {
@@ -160,7 +171,9 @@ BranchRecord read_branch(Row row) {
           .created_at = row.time(),
           .expires_at = row.optional_time(),
           .is_suspended = row.boolean(),
-          .suspend_after = row.optional_seconds()};
+          .suspend_after = row.optional_seconds(),
+          .cpus = row.text(),
+          .memory = row.text()};
 }
 
 IncarnationRecord read_incarnation(Row row) {
@@ -218,6 +231,10 @@ OperationRecord read_operation(Row row) {
           .error_message = row.text(),
           .started_at = row.time(),
           .finished_at = row.optional_time()};
+}
+
+std::string image_json(const std::optional<ImageRecord>& image) {
+  return image ? write_image(*image) : "null";
 }
 
 std::string settings_json(const Settings& settings) {

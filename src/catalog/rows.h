@@ -21,6 +21,7 @@ SweepRecord read_sweep(Row row);
 OperationRecord read_operation(Row row);
 
 std::string settings_json(const Settings& settings);
+std::string image_json(const std::optional<ImageRecord>& image);
 std::string texts_json(const std::vector<std::string>& texts);
 std::string steps_json(const std::vector<StepRecord>& steps);
 

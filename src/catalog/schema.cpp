@@ -156,6 +156,13 @@ ALTER TABLE branches ADD COLUMN suspend_after INTEGER CHECK (suspend_after >= 0)
 ALTER TABLE installation ADD COLUMN selected_branch TEXT
   REFERENCES branches (id) ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED;
 )sql",
+    // Containers: the image of a project, what its user accepted of it, and what a branch may use at most.
+    R"sql(
+ALTER TABLE projects ADD COLUMN image TEXT NOT NULL DEFAULT 'null' CHECK (json_valid(image));
+ALTER TABLE projects ADD COLUMN accepted_collations TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(accepted_collations));
+ALTER TABLE branches ADD COLUMN cpus TEXT NOT NULL DEFAULT '';
+ALTER TABLE branches ADD COLUMN memory TEXT NOT NULL DEFAULT '';
+)sql",
 };
 
 constexpr int newest_version = static_cast<int>(migrations.size());

@@ -36,9 +36,9 @@ class SqliteTransaction final : public Transaction {
   void insert(const ProjectRecord& project) override {
     change_named(fmt::format("project '{}' already exists", project.name.text()), [&] {
       return writer_
-          .query("INSERT INTO projects VALUES (?, ?, ?, ?, ?, ?, ?, ?)", project.id, project.name.text(), project.pool,
-                 project.pg_major, project.runtime, settings_json(project.settings), project.created_at,
-                 project.suspend_after)
+          .query("INSERT INTO projects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", project.id, project.name.text(),
+                 project.pool, project.pg_major, project.runtime, settings_json(project.settings), project.created_at,
+                 project.suspend_after, image_json(project.image), texts_json(project.accepted_collations))
           .run();
     });
   }
@@ -48,9 +48,10 @@ class SqliteTransaction final : public Transaction {
       return writer_
           .query(
               "UPDATE projects SET name = ?, pool = ?, pg_major = ?, runtime = ?, settings = ?, created_at = ?, "
-              "suspend_after = ? WHERE id = ?",
+              "suspend_after = ?, image = ?, accepted_collations = ? WHERE id = ?",
               project.name.text(), project.pool, project.pg_major, project.runtime, settings_json(project.settings),
-              project.created_at, project.suspend_after, project.id)
+              project.created_at, project.suspend_after, image_json(project.image),
+              texts_json(project.accepted_collations), project.id)
           .run();
     });
     require_one(changed, "project", project.name.text());
@@ -63,12 +64,13 @@ class SqliteTransaction final : public Transaction {
   void insert(const BranchRecord& branch) override {
     change_branch(branch, [&] {
       return writer_
-          .query("INSERT INTO branches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+          .query("INSERT INTO branches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                  branch.id, branch.project, branch.name.text(), branch.parent, branch.incarnation, branch.host,
                  branch.port, branch.wants_running, durability_name(branch.durability), settings_json(branch.settings),
                  branch.password, texts_json(branch.held_back), texts_json(branch.allowed),
                  branch.maybe_has_subscriptions, branch.origin.branch, branch.origin.snapshot, branch.origin.lsn,
-                 branch.origin.time, branch.created_at, branch.expires_at, branch.is_suspended, branch.suspend_after)
+                 branch.origin.time, branch.created_at, branch.expires_at, branch.is_suspended, branch.suspend_after,
+                 branch.cpus, branch.memory)
           .run();
     });
   }
@@ -80,12 +82,12 @@ class SqliteTransaction final : public Transaction {
               "UPDATE branches SET project = ?, name = ?, parent = ?, incarnation = ?, host = ?, port = ?, "
               "wants_running = ?, durability = ?, settings = ?, password = ?, held_back = ?, allowed = ?, "
               "maybe_has_subscriptions = ?, origin_branch = ?, origin_snapshot = ?, origin_lsn = ?, origin_time = ?, "
-              "created_at = ?, expires_at = ?, is_suspended = ?, suspend_after = ? WHERE id = ?",
+              "created_at = ?, expires_at = ?, is_suspended = ?, suspend_after = ?, cpus = ?, memory = ? WHERE id = ?",
               branch.project, branch.name.text(), branch.parent, branch.incarnation, branch.host, branch.port,
               branch.wants_running, durability_name(branch.durability), settings_json(branch.settings), branch.password,
               texts_json(branch.held_back), texts_json(branch.allowed), branch.maybe_has_subscriptions,
               branch.origin.branch, branch.origin.snapshot, branch.origin.lsn, branch.origin.time, branch.created_at,
-              branch.expires_at, branch.is_suspended, branch.suspend_after, branch.id)
+              branch.expires_at, branch.is_suspended, branch.suspend_after, branch.cpus, branch.memory, branch.id)
           .run();
     });
     require_one(changed, "branch", branch.name.text());

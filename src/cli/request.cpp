@@ -75,6 +75,11 @@ std::string perform(Session& session, const Change& change) {
   return result;
 }
 
+void add_limits(const Session& session, RequestBody& body) {
+  if (auto cpus = session.invocation().find("cpus")) body.set("cpus", *cpus);
+  if (auto memory = session.invocation().find("memory")) body.set("memory", *memory);
+}
+
 std::map<std::string, std::string> settings_option(const Session& session) {
   std::map<std::string, std::string> settings;
   for (const auto& text : session.invocation().all("set")) {

@@ -37,6 +37,8 @@ struct Change {
 // result's JSON.
 std::string perform(Session& session, const Change& change);
 
+// --cpus and --memory, where given.
+void add_limits(const Session& session, RequestBody& body);
 // name=value pairs of --set.
 std::map<std::string, std::string> settings_option(const Session& session);
 

@@ -5,6 +5,7 @@
 #include "engine/archiving.h"
 #include "engine/body.h"
 #include "engine/incarnations.h"
+#include "engine/project_server.h"
 #include "engine/recover_body.h"
 #include "engine/view_of.h"
 #include "postgres/cluster.h"
@@ -53,6 +54,7 @@ Body planned_body(Engine& engine, const CreateBranch& request, const Body& sourc
                        .expires_at = std::nullopt,
                        .suspend_after = request.suspend_after},
             .pool = source.pool};
+  set_limits(engine, source.project, request.limits, body.branch);
   if (request.time_to_live) body.branch.expires_at = now + *request.time_to_live;
   return body;
 }

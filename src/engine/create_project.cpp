@@ -5,6 +5,7 @@
 #include "engine/archiving.h"
 #include "engine/body.h"
 #include "engine/incarnations.h"
+#include "engine/project_server.h"
 #include "engine/view_of.h"
 #include "postgres/dump.h"
 #include "postgres/roles.h"
@@ -20,21 +21,25 @@ void require_new_name(Engine& engine, const ProjectName& name) {
               fmt::format("`pgtwig branch create {}/NAME` makes a branch of it", name.text()));
 }
 
-void require_native(const std::string& runtime) {
-  if (runtime == "native") return;
-  throw Error(ErrorCode::not_available,
-              fmt::format("runtime {} is not available: this version runs instances natively only", runtime),
-              "leave --runtime out");
-}
-
 }  // namespace
 
 ProjectView create_project(Engine& engine, const CreateProject& request, Listener& listener) {
   require_new_name(engine, request.name);
-  const std::string runtime = request.runtime.value_or(engine.config().runtime);
-  require_native(runtime);
   for (const auto& [name, value] : request.settings) postgres::check_user_setting(name, value);
-  const postgres::Installation installation = postgres::require_installation(engine.installations(), request.pg_major);
+  catalog::ProjectRecord project{.id = ProjectId::random(),
+                                 .name = request.name,
+                                 .pool = PoolId::random(),
+                                 .pg_major = 0,
+                                 .runtime = {},
+                                 .settings = request.settings,
+                                 .created_at = engine.clock().now()};
+  choose_server(engine,
+                {.runtime = request.runtime.value_or(engine.config().runtime),
+                 .image = request.image,
+                 .pg_major = request.pg_major,
+                 .pull = request.pull},
+                project);
+  const postgres::Installation installation = installation_of(engine, project);
   const auto dump_format =
       request.dump_fd < 0 ? std::nullopt : std::optional(postgres::detect_dump_format(request.dump_fd));
   const auto lock = engine.locks().acquire({project_lock(request.name, LockMode::exclusive)}, lock_timeout);
@@ -45,14 +50,10 @@ ProjectView create_project(Engine& engine, const CreateProject& request, Listene
     const std::shared_ptr<OpenPool> pool = engine.pools().choose(request.pool, operation);
     engine.pools().require_room(*pool);
     const TimePoint now = engine.clock().now();
-    Body main{.project = {.id = ProjectId::random(),
-                          .name = request.name,
-                          .pool = pool->record.id,
-                          .pg_major = installation.major,
-                          .runtime = runtime,
-                          .settings = request.settings,
-                          .created_at = now,
-                          .suspend_after = request.suspend_after},
+    project.pool = pool->record.id;
+    project.created_at = now;
+    project.suspend_after = request.suspend_after;
+    Body main{.project = project,
               .branch = {.id = BranchId::random(),
                          .project = ProjectId::random(),
                          .name = BranchName::main(),
@@ -72,6 +73,7 @@ ProjectView create_project(Engine& engine, const CreateProject& request, Listene
                          .expires_at = std::nullopt},
               .pool = pool};
     main.branch.project = main.project.id;
+    set_limits(engine, project, request.limits, main.branch);
     engine.instances().require_memory(main);
 
     operation.begin({sweep_record(main)});

@@ -1,4 +1,4 @@
-// What every use case works with: the catalog, the pools and their drivers, the runtime, locks, events. Composed once,
+// What every use case works with: the catalog, the pools and their drivers, the runtimes, locks, events. Composed once,
 // by main/.
 #pragma once
 
@@ -19,7 +19,7 @@
 #include "catalog/catalog.h"
 #include "engine/views.h"
 #include "postgres/installation.h"
-#include "runtime/instance_runtime.h"
+#include "runtime/runtimes.h"
 #include "storage/volume_driver.h"
 
 namespace pgtwig::engine {
@@ -40,7 +40,7 @@ struct EngineParts {
   Paths paths;
   Config config;
   std::unique_ptr<catalog::Catalog> catalog;
-  std::unique_ptr<runtime::InstanceRuntime> runtime;
+  runtime::Runtimes runtimes;
   std::unique_ptr<Clock> clock;
   OsUser daemon_user;                 // who this process is
   OsUser instance_user;               // who PostgreSQL runs as; the daemon's own user unless that is root
@@ -62,7 +62,8 @@ class Engine {
   const OsUser& instance_user() const { return parts_.instance_user; }
   const std::filesystem::path& helper() const { return parts_.helper; }
   catalog::Catalog& catalog() { return *parts_.catalog; }
-  runtime::InstanceRuntime& runtime() { return *parts_.runtime; }
+  // Of a project, by its name.
+  runtime::InstanceRuntime& runtime(std::string_view name) { return parts_.runtimes.get(name); }
   // Looked for again when the last look is a second old: they come and go with packages.
   std::vector<postgres::Installation> installations();
   std::unique_ptr<storage::VolumeDriver> open_driver(std::string_view driver, const std::filesystem::path& directory) {

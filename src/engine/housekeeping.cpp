@@ -112,6 +112,7 @@ void Housekeeping::run() {
 // Whatever happens to it, the daemon goes on; what could not have its turn (a pool that is away, a lock) is tried
 // again.
 void Housekeeping::restore() {
+  engine_.instances().remove_orphans();
   try {
     restore_pending_ = !restore_instances(engine_, [this] { return is_stopping(); });
   } catch (...) {

@@ -8,12 +8,15 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "base/error.h"
 #include "base/fault.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "engine/archiving.h"
+#include "engine/project_server.h"
+#include "engine/user_files.h"
 #include "postgres/control_file.h"
 #include "postgres/hygiene.h"
 #include "postgres/readiness.h"
@@ -77,10 +80,14 @@ void add_durability(postgres::SettingList& overrides, catalog::Durability durabi
 // In the instance's directory: what it was started with.
 constexpr const char* terms_file_name = "terms";
 
-std::string terms_of(const catalog::BranchRecord& branch) {
+std::string terms_of(const Body& body) {
+  const catalog::BranchRecord& branch = body.branch;
   std::string text = fmt::format("port {}\n", branch.port);
   for (const auto& [name, value] : branch.settings) text += fmt::format("set {}={}\n", name, value);
   for (const std::string& allowed : branch.allowed) text += fmt::format("allow {}\n", allowed);
+  if (!branch.cpus.empty()) text += fmt::format("cpus {}\n", branch.cpus);
+  if (!branch.memory.empty()) text += fmt::format("memory {}\n", branch.memory);
+  if (body.project.image) text += fmt::format("{} {}\n", body.project.runtime, body.project.image->id);
   return text;
 }
 
@@ -97,6 +104,18 @@ void settle_unflushed(const Body& body) {
   if (!postgres::read_control_file(data.get()).was_cleanly_shut_down()) return;
   body.pool->driver->flush(body.branch.incarnation);
   std::filesystem::remove(mark);
+}
+
+// Enough to find and stop it; only a start needs the server's program, which may have been removed meanwhile.
+runtime::InstanceSpec bare_spec(Engine& engine, const IncarnationId& id, const std::filesystem::path& data) {
+  return {.id = id,
+          .postgres = {},
+          .data_directory = data,
+          .directory = engine.paths().instance(id),
+          .log_file = engine.paths().instance_log(id),
+          .settings = {},
+          .user = engine.instance_user(),
+          .environment = {}};
 }
 
 std::uint64_t size_or_zero(const std::filesystem::path& path) {
@@ -127,31 +146,33 @@ Bytes shared_buffers_of(const Config& config, const catalog::ProjectRecord& proj
   return bytes;
 }
 
-// Enough to find and stop it; only a start needs the server's program, which may have been removed meanwhile.
 runtime::InstanceSpec Instances::spec(const Body& body) const {
-  return {.id = body.branch.incarnation,
-          .postgres = {},
-          .data_directory = body.data(),
-          .directory = engine_.paths().instance(body.branch.incarnation),
-          .log_file = log_file(body),
-          .settings = {},
-          .user = engine_.instance_user(),
-          .environment = {}};
+  runtime::InstanceSpec instance = bare_spec(engine_, body.branch.incarnation, body.data());
+  instance.port = body.branch.port;
+  return instance;
+}
+
+runtime::InstanceRuntime& Instances::runtime_of(const runtime::InstanceSpec& instance) const {
+  return engine_.runtime(runtime::recorded_runtime(instance.directory));
 }
 
 postgres::InstanceConfiguration Instances::configuration(const Body& body, const StartOptions& options) const {
   const storage::Capabilities& capabilities = body.pool->driver->capabilities();
+  const runtime::Listening listening = engine_.runtime(body.project.runtime).listening();
   postgres::InstanceConfiguration configuration{
       .files = {.directory = engine_.paths().instance(body.branch.incarnation)},
       .data_directory = body.data(),
       .user = engine_.instance_user(),
       .daemon = engine_.daemon_user(),
       .port = body.branch.port,
+      .listen_addresses = listening.addresses,
+      .clients_are_local = listening.clients_are_local,
       .cluster_name = body.name(),
       .defaults = postgres::default_settings(body.project.pg_major, capabilities.method != storage::Method::copy),
       .user_settings = user_settings(engine_.config(), body.project, body.branch),
       .overrides = {},
-      .pg_major = body.project.pg_major};
+      .pg_major = body.project.pg_major,
+      .user_files = read_user_files(engine_.config())};
   if (!options.recovery.empty()) {
     configuration.overrides = postgres::isolation_overrides(body.project.pg_major, true, {});
   } else if (!body.branch.name.is_main() || options.subscriptions_off) {
@@ -166,6 +187,17 @@ postgres::InstanceConfiguration Instances::configuration(const Body& body, const
   add(postgres::recovery_sync_overrides(body.project.pg_major, true));
   add(options.recovery);
   return configuration;
+}
+
+void Instances::add_surroundings(runtime::InstanceSpec& instance, const Body& body) const {
+  if (body.project.image) {
+    instance.image = body.project.image->id;
+    instance.image_volumes = body.project.image->volumes;
+  }
+  instance.limits = {.cpus = body.branch.cpus, .memory = body.branch.memory};
+  if (!engine_.helper().empty()) instance.shares.push_back({.path = engine_.helper().parent_path()});
+  const archive::LocalArchive archive = archive_of(body);
+  if (archive.exists()) instance.shares.push_back({.path = archive.directory(), .is_writable = true});
 }
 
 void Instances::require_memory(const Body& body) const {
@@ -194,28 +226,33 @@ void Instances::start(const Body& body, const StartOptions& options) {
   // An instance runs on a leased volume only, so that storage which several hosts reach can be fenced.
   body.pool->driver->attach(body.branch.incarnation, body.branch.host);
   runtime::InstanceSpec instance = spec(body);
-  instance.postgres =
-      postgres::require_installation(engine_.installations(), body.project.pg_major).program("postgres");
+  runtime::InstanceRuntime& runtime = engine_.runtime(body.project.runtime);
+  if (&runtime_of(instance) != &runtime) runtime_of(instance).stop(instance, runtime::StopMode::fast, stop_timeout);
+  instance.postgres = installation_of(engine_, body.project).program("postgres");
+  note_who_runs(engine_, body);
   const postgres::InstanceConfiguration settings = configuration(body, options);
+  add_surroundings(instance, body);
   postgres::write_instance_files(settings);
   instance.settings = postgres::command_line_settings(settings);
-  write_file(instance.directory / terms_file_name, terms_of(body.branch));
+  write_file(instance.directory / terms_file_name, terms_of(body));
   if (body.branch.durability == catalog::Durability::none) mark_unflushed(body);
   const std::uint64_t log_offset = size_or_zero(instance.log_file);
   close_connections(body.branch.incarnation);
-  const ProcessHandle process = engine_.runtime().start(instance);
+  const std::optional<ProcessHandle> process = runtime.start(instance);
   try {
     fault::point("instance.started");
-    postgres::Connection connection =
-        postgres::wait_until_ready(process, {.connect = {.socket_directory = settings.files.socket_directory(),
-                                                         .port = body.branch.port,
-                                                         .server_user = instance.user.name,
-                                                         .server_pid = process.pid()},
-                                             .data_directory = body.data(),
-                                             .log_file = instance.log_file,
-                                             .log_offset = log_offset,
-                                             .timeout = options.timeout,
-                                             .watch = options.watch});
+    const postgres::ReadinessProbe probe{.connect = {.socket_directory = settings.files.socket_directory(),
+                                                     .port = body.branch.port,
+                                                     .server_user = instance.user.name,
+                                                     .server_pid = process ? process->pid() : 0},
+                                         .data_directory = body.data(),
+                                         .log_file = instance.log_file,
+                                         .log_offset = log_offset,
+                                         .collect_log = [&] { runtime.collect_log(instance); },
+                                         .timeout = options.timeout,
+                                         .watch = options.watch};
+    if (!process) throw postgres::failure_of_start(probe);
+    const postgres::Connection connection = postgres::wait_until_ready(*process, probe);
   } catch (Error& error) {
     if (options.is_committed && error.code() == ErrorCode::timed_out) {
       error.add_context(fmt::format("{} is still starting", body.name()));
@@ -224,7 +261,7 @@ void Instances::start(const Body& body, const StartOptions& options) {
       throw;
     }
     // Not all of it may be gone: nothing that failed to start is left running.
-    engine_.runtime().stop(instance, runtime::StopMode::immediate, stop_timeout);
+    runtime.stop(instance, runtime::StopMode::immediate, stop_timeout);
     if (error.code() == ErrorCode::cancelled) throw;
     error.add_context(fmt::format("PostgreSQL of {} did not start", body.name()));
     if (error.hint().empty()) error.set_hint(fmt::format("`pgtwig branch logs {}` shows its log", body.name()));
@@ -235,17 +272,19 @@ void Instances::start(const Body& body, const StartOptions& options) {
 void Instances::stop(const Body& body, runtime::StopMode mode) {
   const Transition transition(*this, body.branch.incarnation);
   close_connections(body.branch.incarnation);
-  engine_.runtime().stop(spec(body), mode, stop_timeout);
+  const runtime::InstanceSpec instance = spec(body);
+  runtime_of(instance).stop(instance, mode, stop_timeout);
   if (body.branch.durability == catalog::Durability::none) settle_unflushed(body);
   body.pool->driver->detach(body.branch.incarnation);
 }
 
 bool Instances::runs_as_recorded(const Body& body) const {
-  return read_file_if_exists(spec(body).directory / terms_file_name) == terms_of(body.branch);
+  return read_file_if_exists(spec(body).directory / terms_file_name) == terms_of(body);
 }
 
 std::optional<ProcessHandle> Instances::find(const Body& body) {
-  return engine_.runtime().find(spec(body));
+  const runtime::InstanceSpec instance = spec(body);
+  return runtime_of(instance).find(instance);
 }
 
 // The process is looked for first: one whose start ends in between is said not to serve yet, never the reverse.
@@ -257,15 +296,9 @@ bool Instances::is_serving(const Body& body) {
 
 void Instances::discard(const catalog::SweepRecord& volume, const OpenPool& pool) {
   close_connections(volume.volume);
-  const runtime::InstanceSpec instance{.id = volume.volume,
-                                       .postgres = {},
-                                       .data_directory = pool.record.directory / volume.volume.text() / "data",
-                                       .directory = engine_.paths().instance(volume.volume),
-                                       .log_file = engine_.paths().instance_log(volume.volume),
-                                       .settings = {},
-                                       .user = engine_.instance_user(),
-                                       .environment = {}};
-  engine_.runtime().stop(instance, runtime::StopMode::immediate, stop_timeout);
+  const runtime::InstanceSpec instance =
+      bare_spec(engine_, volume.volume, pool.record.directory / volume.volume.text() / "data");
+  runtime_of(instance).stop(instance, runtime::StopMode::immediate, stop_timeout);
   remove_tree(instance.directory);
   std::error_code ignored;
   std::filesystem::remove(instance.log_file, ignored);
@@ -341,6 +374,30 @@ void Instances::close_idle_connections() {
     const auto next = std::next(at);
     if (now - at->since > idle_connection_lifetime) closing.splice(closing.end(), idle_, at);
     at = next;
+  }
+}
+
+void Instances::collect_log(const IncarnationId& id) const {
+  const runtime::InstanceSpec instance = bare_spec(engine_, id, {});
+  runtime_of(instance).collect_log(instance);
+}
+
+void Instances::remove_orphans() {
+  std::set<std::string> names;
+  for (const auto& project : engine_.catalog().projects()) names.insert(project.runtime);
+  // Staged by a living operation, a branch's, or swept together with its volume.
+  const auto is_known = [this](const IncarnationId& id) {
+    const auto list = engine_.catalog().sweep_list();
+    if (std::ranges::find(list, id, &catalog::SweepRecord::volume) != list.end()) return true;
+    const auto branches = engine_.catalog().branches();
+    return std::ranges::find(branches, id, &catalog::BranchRecord::incarnation) != branches.end();
+  };
+  for (const std::string& name : names) {
+    try {
+      engine_.runtime(name).remove_orphans(is_known);
+    } catch (...) {
+      log::warn("cannot look for containers that were left over: {}", describe_current_exception());
+    }
   }
 }
 

@@ -115,10 +115,18 @@ class Instances {
   void close_idle_connections();
 
   std::filesystem::path log_file(const Body& body) const;
+  // Brings it up to date, where its server doesn't write it itself.
+  void collect_log(const IncarnationId& id) const;
+  // Removes what the runtimes of all projects have left that is no branch's.
+  void remove_orphans();
 
  private:
   runtime::InstanceSpec spec(const Body& body) const;
+  // What runs there, or did last: it may be another than its project's by now.
+  runtime::InstanceRuntime& runtime_of(const runtime::InstanceSpec& instance) const;
   postgres::InstanceConfiguration configuration(const Body& body, const StartOptions& options) const;
+  // What its server sees and may use besides its own two directories.
+  void add_surroundings(runtime::InstanceSpec& instance, const Body& body) const;
   void close_connections(const IncarnationId& id);
 
   // While it lives, start() or stop() is at work on the instance.

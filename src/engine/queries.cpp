@@ -107,6 +107,7 @@ CredentialsView branch_credentials(Engine& engine, const BranchPath& path) {
 
 std::string branch_log(Engine& engine, const BranchPath& path, int lines) {
   const auto [project, branch] = require_branch(engine, path);
+  engine.instances().collect_log(branch.incarnation);
   return last_lines(engine.paths().instance_log(branch.incarnation), lines);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "engine/project_server.h"
 #include "engine/run_branch.h"
 #include "engine/view_of.h"
 #include "postgres/cluster.h"
@@ -32,13 +33,15 @@ Body with_request(Engine& engine, Body body, const StartBranch& request, std::op
     port.emplace(engine.ports().reserve(request.port));
     body.branch.port = port->port();
   }
+  set_limits(engine, body.project, request.limits, body.branch);
   body.branch.wants_running = true;
   body.branch.is_suspended = false;
   return body;
 }
 
 bool changes_anything(const StartBranch& request, const Body& body) {
-  return !request.settings.empty() || !request.allow.empty() || (request.port && *request.port != body.branch.port);
+  return !request.settings.empty() || !request.allow.empty() || !request.limits.is_empty() ||
+         (request.port && *request.port != body.branch.port);
 }
 
 void record(Engine& engine, const Body& body) {

@@ -35,11 +35,21 @@ class NobodyListens final : public Listener {
   void on_event(const Event&) override {}
 };
 
+// What a branch's container may use at most, as somebody writes it; "none" takes a limit away, absent leaves it.
+struct LimitsChoice {
+  std::optional<std::string> cpus = {};    // "1.5"
+  std::optional<std::string> memory = {};  // "512MB"
+  bool is_empty() const { return !cpus && !memory; }
+};
+
 struct CreateProject {
   ProjectName name;
   std::optional<int> pg_major = {};
   std::optional<PoolName> pool = {};
   std::optional<std::string> runtime = {};
+  std::optional<std::string> image = {};  // absent: the configured one, or postgres:VERSION
+  bool pull = false;                      // fetches the image first
+  LimitsChoice limits = {};               // of main
   std::optional<std::uint16_t> port = {};
   catalog::Settings settings = {};
   std::optional<std::chrono::seconds> suspend_after = {};  // of its branches; zero: never; absent: as configured
@@ -50,6 +60,15 @@ ProjectView create_project(Engine&, const CreateProject&, Listener&);
 std::vector<ProjectView> list_projects(Engine&);
 ProjectView get_project(Engine&, const ProjectName&);
 ProjectView rename_project(Engine&, const ProjectName&, const ProjectName& new_name, Listener&);
+// The data stay; the branches that run are restarted.
+struct ChangeRuntime {
+  ProjectName name;
+  std::string runtime;
+  std::optional<std::string> image = {};
+  bool pull = false;
+  bool accept_collation_change = false;
+};
+ProjectView change_runtime(Engine&, const ChangeRuntime&, Listener&);
 struct DeleteProject {
   ProjectName name;
   bool force = false;  // with its branches
@@ -69,6 +88,7 @@ struct CreateBranch {
   bool if_not_exists = false;
   catalog::Settings settings = {};
   std::optional<std::chrono::seconds> suspend_after = {};  // zero: never; absent: as its project's
+  LimitsChoice limits = {};
 };
 BranchView create_branch(Engine&, const CreateBranch&, Listener&);
 // By project, main first; all projects when absent.
@@ -163,6 +183,7 @@ struct StartBranch {
   std::optional<std::uint16_t> port = {};
   std::vector<std::string> allow = {};  // of held_back
   catalog::Settings settings = {};      // added to the branch's
+  LimitsChoice limits = {};
 };
 BranchView start_branch(Engine&, const StartBranch&, Listener&);
 BranchView stop_branch(Engine&, const BranchPath&, Listener&);

@@ -90,6 +90,8 @@ BranchView branch_view(Engine& engine, const Body& body) {
   view.method = storage::method_name(body.pool->driver->capabilities().method);
   view.runtime = body.project.runtime;
   view.pg_version = body.project.pg_major;
+  if (!branch.cpus.empty()) view.cpus = branch.cpus;
+  if (!branch.memory.empty()) view.memory = parse_bytes(branch.memory).value();
   view.durability = catalog::durability_name(branch.durability);
   view.created_at = branch.created_at;
   if (process) {
@@ -131,6 +133,10 @@ ProjectView project_view(Engine& engine, const catalog::ProjectRecord& project) 
   view.name = project.name.text();
   view.runtime = project.runtime;
   view.pg_version = project.pg_major;
+  if (project.image) {
+    view.image = project.image->reference;
+    view.image_id = project.image->id;
+  }
   view.settings = project.settings;
   view.suspend_after = suspend_after_text(project.suspend_after.value_or(engine.config().branch_suspend_after));
   view.created_at = project.created_at;

@@ -63,6 +63,8 @@ struct BranchView {
   std::string method;
   std::string runtime;
   int pg_version = 0;
+  std::optional<std::string> cpus;  // what its container may use at most
+  std::optional<Bytes> memory;      // likewise
   std::string durability;
   TimePoint created_at;
   std::optional<TimePoint> started_at;
@@ -87,6 +89,8 @@ struct ProjectView {
   std::string method;
   std::string runtime;
   int pg_version = 0;
+  std::optional<std::string> image;     // as it was asked for: "postgres:17"
+  std::optional<std::string> image_id;  // of exactly the image that its instances run from
   int branch_count = 0;
   int running_count = 0;
   std::string suspend_after;  // of its branches but main, unless set for them

@@ -13,6 +13,7 @@
 #include "main/endpoint.h"
 #include "main/stop_signal.h"
 #include "main/surroundings.h"
+#include "runtime/container/container_runtime.h"
 #include "runtime/native/native_runtime.h"
 #include "storage/volume_driver.h"
 
@@ -27,14 +28,37 @@ struct Installation {
   std::filesystem::path helper;
 };
 
+// As the kernel itself bounds /dev/shm: what isn't used costs nothing.
+Bytes half_of_memory() {
+  return Bytes{static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+               static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) / 2};
+}
+
 // The one place where the engine meets the concrete things it works with.
+runtime::Runtimes make_runtimes(const Installation& installation, const InstallationId& id) {
+  const runtime::ContainerOptions options{
+      .installation = id,
+      .network = installation.config.container_network == "bridge" ? runtime::Network::bridge : runtime::Network::host,
+      .directory = installation.paths.run / "containers",
+      .is_rootless = installation.daemon_user.uid != 0,
+      .shared_memory = half_of_memory()};
+  std::vector<std::unique_ptr<runtime::InstanceRuntime>> all;
+  all.push_back(runtime::make_native_runtime());
+  for (const char* engine : {"docker", "podman", "nerdctl"}) {
+    all.push_back(runtime::make_container_runtime(engine, options));
+  }
+  return runtime::Runtimes(std::move(all));
+}
+
 std::unique_ptr<engine::Engine> make_engine(const Installation& installation, const std::filesystem::path& catalog_file,
                                             const InstallationId& new_installation) {
+  auto catalog = catalog::open_catalog(catalog_file, new_installation);
+  auto runtimes = make_runtimes(installation, catalog->installation());
   return std::make_unique<engine::Engine>(engine::EngineParts{
       .paths = installation.paths,
       .config = installation.config,
-      .catalog = catalog::open_catalog(catalog_file, new_installation),
-      .runtime = runtime::make_native_runtime(),
+      .catalog = std::move(catalog),
+      .runtimes = std::move(runtimes),
       .clock = std::make_unique<SystemClock>(),
       .daemon_user = installation.daemon_user,
       .instance_user = installation.instance_user,

@@ -66,7 +66,8 @@ void run_initdb(const Installation& installation, const InitOptions& options) {
   command.input_fd = password_file.get();
   command.timeout = init_timeout;
   try {
-    run_command_checked(command, "cannot make the database cluster", ErrorCode::postgres_failed);
+    run_command_checked(installation.entered(std::move(command), {options.data_directory}),
+                        "cannot make the database cluster", ErrorCode::postgres_failed);
   } catch (const Error& error) {
     if (error.message().find("invalid locale") == std::string::npos) throw;
     throw Error(ErrorCode::invalid_argument, fmt::format("PostgreSQL cannot use the locale '{}'", options.locale),
@@ -134,7 +135,8 @@ void create_admin_role(const Installation& installation, const path& data_direct
       "COMMENT ON ROLE {0} IS 'pgtwig itself; it can be reached by no password and from no network'\n",
       admin_role);
   command.timeout = init_timeout;
-  run_command_checked(command, fmt::format("cannot make the role {}", admin_role), ErrorCode::postgres_failed);
+  run_command_checked(installation.entered(std::move(command), {data_directory}),
+                      fmt::format("cannot make the role {}", admin_role), ErrorCode::postgres_failed);
 }
 
 void init_cluster(const Installation& installation, const InitOptions& options) {

@@ -54,6 +54,14 @@ struct InstanceFiles {
   std::filesystem::path config_file() const { return directory / "postgresql.conf"; }
   std::filesystem::path hba_file() const { return directory / "pg_hba.conf"; }
   std::filesystem::path ident_file() const { return directory / "pg_ident.conf"; }
+  std::filesystem::path user_conf_file() const { return directory / "user.conf"; }
+};
+
+// A user's own configuration files, as text; absent: there is none.
+struct UserFiles {
+  std::optional<std::string> conf;  // included after the data directory's own, below the command line
+  std::optional<std::string> hba;  // who may connect, instead of: everybody by password; pgtwig's own role comes before
+  std::optional<std::string> ident;  // after pgtwig's own map
 };
 
 struct InstanceConfiguration {
@@ -62,11 +70,14 @@ struct InstanceConfiguration {
   OsUser user;    // of the instance
   OsUser daemon;  // who may be the admin role
   std::uint16_t port = 0;
-  std::string cluster_name;  // "demo/dev", cut to what PostgreSQL takes
+  std::string listen_addresses = "127.0.0.1";
+  bool clients_are_local = true;  // false: passwords are asked of clients from any address
+  std::string cluster_name;       // "demo/dev", cut to what PostgreSQL takes
   SettingList defaults;  // below everything: written to the generated postgresql.conf before the data directory's own
   SettingList user_settings;  // --set of installation, project, branch: command line
   SettingList overrides;      // hygiene and durability: command line
   int pg_major = 0;
+  UserFiles user_files = {};
 };
 
 // Makes the instance's directory with its socket directory and generated files, for a start: postgresql.conf (defaults,

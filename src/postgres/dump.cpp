@@ -55,7 +55,7 @@ constexpr char archive_format_custom = 1;
 // The installation's own program, or where that comes without clients, the one on PATH.
 std::string client_program(const Installation& installation, const char* name) {
   const std::filesystem::path own = installation.program(name);
-  return std::filesystem::exists(own) ? own.string() : name;
+  return installation.enter || std::filesystem::exists(own) ? own.string() : name;
 }
 
 Command client_command(std::string program, const LoadOptions& options) {
@@ -119,8 +119,9 @@ std::string hint_for(std::string_view words, const std::string& dump_version, co
   return "nothing was kept; correct the dump and try again";
 }
 
-void run_client(const Command& command, const std::string& dump_version, const Installation& installation) {
-  const CommandResult result = run_command(command);
+void run_client(Command command, const LoadOptions& options, const std::string& dump_version,
+                const Installation& installation) {
+  const CommandResult result = run_command(installation.entered(std::move(command), {options.socket_directory}));
   if (result.exit_status == 0) return;
   const std::string words = failure_words(result.error_output);
   if (words.find("No space left on device") != std::string::npos) {
@@ -143,7 +144,7 @@ void make_missing_roles(const Installation& installation, const LoadOptions& opt
         fmt::format("SELECT {} WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {}) \\gexec\n",
                     quote_literal(fmt::format("CREATE ROLE {} NOLOGIN", quote_identifier(role))), quote_literal(role));
   }
-  run_client(command, {}, installation);
+  run_client(std::move(command), options, {}, installation);
 }
 
 void load_plain(const Installation& installation, int fd, const LoadOptions& options) {
@@ -153,7 +154,7 @@ void load_plain(const Installation& installation, int fd, const LoadOptions& opt
     ClusterPreamble preamble = read_cluster_preamble(fd);
     Command globals = psql_command(installation, options);
     globals.input = std::move(preamble.statements);
-    run_client(globals, version, installation);
+    run_client(std::move(globals), options, version, installation);
     begin = preamble.end;
   } else {
     make_missing_roles(installation, options, roles_in_file(fd));
@@ -161,7 +162,7 @@ void load_plain(const Installation& installation, int fd, const LoadOptions& opt
   Command psql = psql_command(installation, options);
   psql.input_fd = fd;
   seek(fd, begin);
-  run_client(psql, version, installation);
+  run_client(std::move(psql), options, version, installation);
 }
 
 std::string definitions_of(const Installation& installation, int fd, const LoadOptions& options) {
@@ -173,7 +174,7 @@ std::string definitions_of(const Installation& installation, int fd, const LoadO
   command.timeout = load_timeout;
   command.output_limit = definitions_limit;
   seek(fd, 0);
-  CommandResult result = run_command(command);
+  CommandResult result = run_command(installation.entered(std::move(command), {}));
   if (result.exit_status == 0) return std::move(result.output);
   const std::string words = failure_words(result.error_output);
   throw Error(ErrorCode::invalid_argument, fmt::format("the dump was refused: {}", words),
@@ -187,7 +188,7 @@ void load_custom(const Installation& installation, int fd, const LoadOptions& op
   command.argv.emplace_back("--exit-on-error");
   command.input_fd = fd;
   seek(fd, 0);
-  run_client(command, {}, installation);
+  run_client(std::move(command), options, {}, installation);
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <span>
 #include <string_view>
 
 #include "base/fs.h"
@@ -34,29 +36,38 @@ std::string quote_value(const std::string& value) {
 std::string configuration_text(const InstanceConfiguration& configuration) {
   std::string text = "# Made by pgtwig at each start of this instance; changes here are lost.\n";
   for (const auto& [name, value] : configuration.defaults) text += fmt::format("{} = {}\n", name, quote_value(value));
-  return text + fmt::format("include_if_exists = {}\n",
-                            quote_value((configuration.data_directory / "postgresql.conf").string()));
+  text +=
+      fmt::format("include_if_exists = {}\n", quote_value((configuration.data_directory / "postgresql.conf").string()));
+  if (configuration.user_files.conf) {
+    text += fmt::format("include = {}\n", quote_value(configuration.files.user_conf_file().string()));
+  }
+  return text;
 }
 
 // The first line that matches decides. The admin role has one way in, and a password is no other.
-std::string hba_text() {
-  return fmt::format(
+std::string hba_text(const InstanceConfiguration& configuration) {
+  std::string text = fmt::format(
       "# Made by pgtwig at each start of this instance; changes here are lost.\n"
       "local all         {0} peer map=pgtwig\n"
       "local replication {0} reject\n"
       "host  all         {0} all reject\n"
-      "host  replication {0} all reject\n"
-      "local all         all scram-sha-256\n"
-      "local replication all scram-sha-256\n"
-      "host  all         all 127.0.0.1/32 scram-sha-256\n"
-      "host  replication all 127.0.0.1/32 scram-sha-256\n"
-      "host  all         all ::1/128 scram-sha-256\n"
-      "host  replication all ::1/128 scram-sha-256\n",
+      "host  replication {0} all reject\n",
       admin_role);
+  if (configuration.user_files.hba) return text + *configuration.user_files.hba;
+  text += "local all         all scram-sha-256\nlocal replication all scram-sha-256\n";
+  static constexpr auto local = std::to_array<std::string_view>({"127.0.0.1/32", "::1/128"});
+  static constexpr auto any = std::to_array<std::string_view>({"all"});
+  for (const std::string_view address :
+       configuration.clients_are_local ? std::span<const std::string_view>(local) : any) {
+    text += fmt::format("host  all         all {0} scram-sha-256\nhost  replication all {0} scram-sha-256\n", address);
+  }
+  return text;
 }
 
-std::string ident_text(const OsUser& daemon) {
-  return fmt::format("# Made by pgtwig: who may be its admin role.\npgtwig \"{}\" {}\n", daemon.name, admin_role);
+std::string ident_text(const InstanceConfiguration& configuration) {
+  return fmt::format("# Made by pgtwig: who may be its admin role.\npgtwig \"{}\" {}\n", configuration.daemon.name,
+                     admin_role) +
+         configuration.user_files.ident.value_or("");
 }
 
 // Owned by the caller and readable by the instance's user, who must not be able to write it.
@@ -102,8 +113,11 @@ void write_instance_files(const InstanceConfiguration& configuration) {
   set_access(files.directory, configuration.user, 0700, 0750);
   make_socket_directory(files.socket_directory(), configuration.user);
   write_shared_file(files.config_file(), configuration_text(configuration), configuration.user);
-  write_shared_file(files.hba_file(), hba_text(), configuration.user);
-  write_shared_file(files.ident_file(), ident_text(configuration.daemon), configuration.user);
+  write_shared_file(files.hba_file(), hba_text(configuration), configuration.user);
+  write_shared_file(files.ident_file(), ident_text(configuration), configuration.user);
+  if (configuration.user_files.conf) {
+    write_shared_file(files.user_conf_file(), *configuration.user_files.conf, configuration.user);
+  }
 }
 
 SettingList command_line_settings(const InstanceConfiguration& configuration) {
@@ -119,7 +133,7 @@ SettingList command_line_settings(const InstanceConfiguration& configuration) {
       {"unix_socket_directories", files.socket_directory().string()},
       {"unix_socket_group", ""},
       {"unix_socket_permissions", "0777"},
-      {"listen_addresses", "127.0.0.1"},
+      {"listen_addresses", configuration.listen_addresses},
       {"port", std::to_string(configuration.port)},
       {"cluster_name", cut_cluster_name(configuration.cluster_name)},
       {"bonjour", "off"},

@@ -42,8 +42,8 @@ std::vector<std::string_view> lines_of(std::string_view text) {
   return lines;
 }
 
-// Whether postmaster.pid is this postmaster's and says "ready". It lies where PostgreSQL's user can write, so it is
-// only ever a reason to ask now rather than later.
+// Whether postmaster.pid is this postmaster's, by the number that it knows itself by, and says "ready". It lies where
+// PostgreSQL's user can write, so it is only ever a reason to ask now rather than later.
 bool says_ready(int data_directory, pid_t postmaster) {
   const auto text = read_file_beneath(data_directory, "postmaster.pid", 4096);
   if (!text) return false;
@@ -101,19 +101,6 @@ std::string last_failure_in(std::string_view log) {
   return failure.empty() ? plain : failure;
 }
 
-Error end_of_postmaster(const ReadinessProbe& probe) {
-  const std::string log = read_end_of_log(probe.log_file, probe.log_offset);
-  if (log.find("could not bind") != std::string::npos && log.find("Address already in use") != std::string::npos) {
-    return {ErrorCode::busy, fmt::format("port {} is taken by another program", probe.connect.port),
-            "choose another with --port, or leave the choice to pgtwig"};
-  }
-  const std::string words = last_failure_in(log);
-  return {ErrorCode::postgres_failed,
-          words.empty() ? "PostgreSQL ended while it started, and its log gives no reason"
-                        : fmt::format("PostgreSQL would not start: {}", words),
-          fmt::format("its log: {}", probe.log_file.string())};
-}
-
 // One attempt to get in; nullopt when it is too early.
 std::optional<Connection> try_to_enter(const ReadinessProbe& probe, SteadyTime deadline) {
   ConnectOptions options = probe.connect;
@@ -136,15 +123,30 @@ std::string last_failure_in_log(const std::filesystem::path& log_file, std::uint
   return last_failure_in(read_end_of_log(log_file, offset));
 }
 
+Error failure_of_start(const ReadinessProbe& probe) {
+  if (probe.collect_log) probe.collect_log();
+  const std::string log = read_end_of_log(probe.log_file, probe.log_offset);
+  if (log.find("could not bind") != std::string::npos && log.find("Address already in use") != std::string::npos) {
+    return {ErrorCode::busy, fmt::format("port {} is taken by another program", probe.connect.port),
+            "choose another with --port, or leave the choice to pgtwig"};
+  }
+  const std::string words = last_failure_in(log);
+  return {ErrorCode::postgres_failed,
+          words.empty() ? "PostgreSQL ended while it started, and its log gives no reason"
+                        : fmt::format("PostgreSQL would not start: {}", words),
+          fmt::format("its log: {}", probe.log_file.string())};
+}
+
 Connection wait_until_ready(const ProcessHandle& postmaster, const ReadinessProbe& probe) {
   SteadyTime deadline = std::chrono::steady_clock::now() + probe.timeout;
   SteadyTime next_watch = std::chrono::steady_clock::now() + pause_between_watches;
   const UniqueFd data_directory = open_directory(probe.data_directory);
+  const pid_t own_pid = pid_in_own_namespace(postmaster.pid()).value_or(postmaster.pid());
   while (std::chrono::steady_clock::now() < deadline) {
-    if (says_ready(data_directory.get(), postmaster.pid())) {
+    if (says_ready(data_directory.get(), own_pid)) {
       if (auto connection = try_to_enter(probe, deadline)) return std::move(*connection);
     }
-    if (postmaster.wait_for_end(pause_between_looks)) throw end_of_postmaster(probe);
+    if (postmaster.wait_for_end(pause_between_looks)) throw failure_of_start(probe);
     const SteadyTime now = std::chrono::steady_clock::now();
     if (probe.watch && now >= next_watch) {
       if (probe.watch()) deadline = now + probe.timeout;

@@ -13,9 +13,10 @@ namespace pgtwig::postgres {
 
 struct ReadinessProbe {
   ConnectOptions connect;
-  std::filesystem::path data_directory;       // its postmaster.pid's status line is only the hint for when to ask
-  std::filesystem::path log_file;             // for the words of a failure
-  std::uint64_t log_offset = 0;               // where this start's lines begin
+  std::filesystem::path data_directory;    // its postmaster.pid's status line is only the hint for when to ask
+  std::filesystem::path log_file;          // for the words of a failure
+  std::uint64_t log_offset = 0;            // where this start's lines begin
+  std::function<void()> collect_log = {};  // brings the log file up to date, where the server doesn't write it itself
   std::chrono::milliseconds timeout{60'000};  // without progress
   // Called from time to time while waiting; may throw to give up. True: there has been progress, and the time begins
   // anew.
@@ -25,6 +26,9 @@ struct ReadinessProbe {
 // Returns the open admin connection. Throws Error postgres_failed with PostgreSQL's own FATAL line when the postmaster
 // ends first (busy when its port was taken), timed_out.
 Connection wait_until_ready(const ProcessHandle& postmaster, const ReadinessProbe& probe);
+
+// The Error of a postmaster that ended before it was ready, as wait_until_ready() throws it.
+Error failure_of_start(const ReadinessProbe& probe);
 
 // The last FATAL, ERROR or PANIC message (else what is no log line at all) that a log holds from `offset` on; empty
 // when there is none.

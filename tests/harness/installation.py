@@ -10,7 +10,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 
-from . import embedded_postgres, machine
+from . import containers, embedded_postgres, machine
 
 ORDINARY_USER = "nobody"
 
@@ -51,10 +51,11 @@ class Result:
 
 class Installation:
     """fs: btrfs, xfs, ext4, zfs (each an image of its own), or host: a plain folder of the machine's own file system.
-    user: root or ordinary. servers: major versions of PostgreSQL that it has besides the machine's own."""
+    user: root or ordinary. servers: major versions of PostgreSQL that it has besides the machine's own. runtime: of new projects;
+    docker and podman are an engine of this installation's own."""
 
     def __init__(self, fs: str = "btrfs", user: str = "root", config: str = "", size: int = 6 << 30,
-                 servers: tuple[int, ...] = ()) -> None:
+                 servers: tuple[int, ...] = (), runtime: str = "native", account: str = ORDINARY_USER) -> None:
         if fs != "host" and not machine.is_root():
             raise Unsupported("a file system of its own needs root")
         if user == "root" and not machine.is_root():
@@ -62,11 +63,15 @@ class Installation:
         if fs == "zfs" and not machine.has_zfs():
             raise Unsupported("this machine has no ZFS; `make lab` runs this in one that has")
         self.user = user
+        self.account = account
+        self.group = "nogroup" if account == ORDINARY_USER else account
         self.base = machine.Base()
         self.file_system = None
         self.environment: dict[str, str] = {}
         self.daemons: list[subprocess.Popen] = []
         self.ports = machine.PortSlot()
+        self.runtime = runtime
+        self.engine: containers.Engine | None = None
         try:
             self._set_up(fs, config, size, servers)
         except BaseException:
@@ -83,6 +88,9 @@ class Installation:
             folder.mkdir()
         if fs != "host":
             self.file_system = machine.ImageFileSystem(fs, base / "image", self.root, size)
+        if self.runtime != "native":
+            config = f'runtime = "{self.runtime}"\n' + config
+            self.add_engine(self.runtime)
         # A copy, not a link: the ordinary user may have no way into the folder that it was built in.
         shutil.copy(binary(), self.programs / "pgtwig")
         self.config_file = self.root / "pgtwig.toml"
@@ -95,7 +103,18 @@ class Installation:
         self.write_config(config)
         if self.user == "ordinary" and machine.is_root():
             for folder in (self.root, self.home, self.work, self.config_file):
-                shutil.chown(folder, ORDINARY_USER, "nogroup")
+                shutil.chown(folder, self.account, self.group)
+
+    def add_engine(self, name: str) -> None:
+        """Starts one, in a folder of its own; every pgtwig of this installation uses it."""
+        try:
+            more = {} if self.user == "root" else {"account": self.account}
+            self.engine = containers.ENGINES[name](self.base.path, postgres_programs(), **more)
+        except containers.NotAvailable as reason:
+            raise Unsupported(str(reason)) from None
+        self.environment |= self.engine.environment()
+        # The very program that the engine is Debian's of.
+        (self.programs / name).symlink_to(self.engine.program)
 
     def write_config(self, more: str = "") -> None:
         ports = f"[ports]\nfirst = {self.ports.first}\nlast = {self.ports.last}\n"
@@ -124,7 +143,7 @@ class Installation:
 
     def as_user(self, arguments: list[str]) -> list[str]:
         if self.user == "ordinary" and machine.is_root():
-            return ["setpriv", f"--reuid={ORDINARY_USER}", "--regid=nogroup", "--clear-groups", *arguments]
+            return ["setpriv", f"--reuid={self.account}", f"--regid={self.group}", "--clear-groups", *arguments]
         return arguments
 
     def start(self, *arguments: str, environment: dict[str, str] | None = None, **options) -> subprocess.Popen:
@@ -294,9 +313,11 @@ class Installation:
         """Removes everything, whatever state it is in; returns what `daemon stop --stop-all` should have ended."""
         survivors: list[str] = []
         try:
-            if machine.processes_of(self.base.path):
+            if self.daemon_pid() or not self.engine and machine.processes_of(self.base.path):
                 self.environment.pop("PGTWIG_FAULT", None)
                 self.pgtwig("daemon", "stop", "--stop-all", expect=None, timeout=60)
+                if self.engine:
+                    self.engine.stop()
                 deadline = time.monotonic() + 5 * machine.PATIENCE
                 while machine.processes_of(self.base.path) and time.monotonic() < deadline:
                     time.sleep(0.02)
@@ -304,6 +325,8 @@ class Installation:
         except (subprocess.TimeoutExpired, OSError) as error:
             survivors = [str(error)]
         finally:
+            if self.engine:
+                self.engine.stop()
             self.base.remove()
             self.ports.release()
             for daemon in self.daemons:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs one scenario file on one file system; README.md beside it says how a file reads. Called by ctest."""
+"""Runs one scenario file on one file system, with one runtime; README.md beside it says how a file reads. Called by ctest."""
 
 import argparse
 import json
@@ -63,7 +63,7 @@ def parse(path: pathlib.Path) -> Scenario:
     number = 1
     while number < len(lines) and lines[number].strip():
         name, _, value = lines[number].partition(":")
-        if name not in ("fs", "user", "env", "config", "timeout", "needs"):
+        if name not in ("fs", "runtime", "user", "env", "config", "timeout", "needs"):
             sys.exit(f"{path}:{number + 1}: unknown header {name!r}")
         headers.setdefault(name, []).append(value.strip())
         number += 1
@@ -100,7 +100,7 @@ class Runner:
     def __init__(self, installation: Installation) -> None:
         self.installation = installation
         self.variables = {"root": str(installation.root), "first_port": str(installation.ports.first),
-                          "own_version": postgres_programs().parent.name}
+                          "own_version": postgres_programs().parent.name, "runtime": installation.runtime}
 
     def run(self, step: Step) -> None:
         if step.kind != "~":
@@ -202,13 +202,14 @@ class Runner:
         return bool(actual) and self._matches(expected[0], actual[0]) and self._lines_match(expected[1:], actual[1:])
 
 
-def run_file(path: pathlib.Path, fs: str, keep: bool) -> int:
+def run_file(path: pathlib.Path, fs: str, runtime: str, keep: bool) -> int:
     scenario = parse(path)
     environment = dict(entry.split("=", 1) for entry in scenario.headers.get("env", []))
     config = scenario.headers.get("config", [])
     servers = tuple(int(need.removeprefix("postgres-")) for need in scenario.header("needs", "").split())
     try:
-        installation = Installation(fs=fs, user=scenario.header("user", "root"), config="\n".join(config), servers=servers)
+        installation = Installation(fs=fs, user=scenario.header("user", "root"), config="\n".join(config), servers=servers,
+                                    runtime=runtime)
     except Unsupported as reason:
         print(f"skipped: {reason}")
         return SKIPPED
@@ -245,7 +246,7 @@ def run_file(path: pathlib.Path, fs: str, keep: bool) -> int:
     if survivors and not failed:
         failed = True
         print("still running after `pgtwig daemon stop --stop-all`:\n  " + "\n  ".join(survivors))
-    print(f"{'FAILED' if failed else 'ok'}: {scenario.title} ({fs}, {len(scenario.steps)} steps, "
+    print(f"{'FAILED' if failed else 'ok'}: {scenario.title} ({fs}, {runtime}, {len(scenario.steps)} steps, "
           f"{time.monotonic() - begun:.1f} s)")
     return 1 if failed else 0
 
@@ -254,10 +255,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=pathlib.Path)
     parser.add_argument("--fs", help="default: each that the file names")
+    parser.add_argument("--runtime", default="native", help="what runs the branches: native, docker, podman")
     parser.add_argument("--keep", action="store_true", help="wait for Enter before everything is removed")
     options = parser.parse_args()
     kinds = [options.fs] if options.fs else parse(options.file).header("fs", "btrfs").split()
-    results = [run_file(options.file, kind, options.keep) for kind in kinds]
+    results = [run_file(options.file, kind, options.runtime, options.keep) for kind in kinds]
     return next((result for result in results if result not in (0, SKIPPED)), max(results))
 
 

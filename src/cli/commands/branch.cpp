@@ -42,6 +42,7 @@ int create_branch(Session& session) {
   if (auto after = given.find("suspend-after")) body.set("suspend_after", *after);
   if (given.has("no-start")) body.set("start", false);
   if (given.has("if-not-exists")) body.set("if_not_exists", true);
+  add_limits(session, body);
   if (auto settings = settings_option(session); !settings.empty()) body.set("settings", settings);
   std::string result =
       perform(session, {.method = "POST",
@@ -190,7 +191,9 @@ Command create_command() {
                   suspend_after_option(),
                   {.names = {"--no-start"}, .help = "leave it stopped"},
                   {.names = {"--if-not-exists"}, .help = "a branch of that name is fine and left as it is"},
-                  set_option()},
+                  set_option(),
+                  cpus_option(),
+                  memory_option()},
       .formats = branch_formats(),
       .examples = {{"pgtwig branch create demo/dev", "a branch of demo's main"},
                    {"pgtwig branch create demo/feature/search --from demo/dev --ttl 2h",

@@ -16,6 +16,7 @@ std::string start_body(const Session& session) {
   RequestBody body;
   if (auto port = session.invocation().find("port")) body.set("port", std::int64_t{std::stol(*port)});
   if (auto allow = session.invocation().all("allow"); !allow.empty()) body.set("allow", allow);
+  add_limits(session, body);
   if (auto settings = settings_option(session); !settings.empty()) body.set("settings", settings);
   return body.text();
 }
@@ -86,7 +87,8 @@ Command life_command(const std::string& verb, const std::string& summary, const 
 
 Command start(const std::string& prefix) {
   return life_command("start", "Start a branch's PostgreSQL", "One that runs is left as it is.",
-                      {port_option(), allow_option(), set_option()}, start_branch, prefix);
+                      {port_option(), allow_option(), set_option(), cpus_option(), memory_option()}, start_branch,
+                      prefix);
 }
 
 Command stop(const std::string& prefix) {
@@ -96,7 +98,8 @@ Command stop(const std::string& prefix) {
 
 Command restart(const std::string& prefix) {
   return life_command("restart", "Stop and start a branch's PostgreSQL", "",
-                      {port_option(), allow_option(), set_option()}, restart_branch, prefix);
+                      {port_option(), allow_option(), set_option(), cpus_option(), memory_option()}, restart_branch,
+                      prefix);
 }
 
 }  // namespace

@@ -29,6 +29,7 @@ Command operation_commands();
 Command daemon_commands();
 Command state_commands();
 Command config_commands();
+Command config_import_command();
 Command completion_command();
 Command complete_command();
 Command man_command();
@@ -38,6 +39,11 @@ Command help_command();
 
 // Options that several commands share.
 Option set_option();
+Option image_option();
+Option pull_option();
+Option cpus_option();
+Option memory_option();
+std::vector<std::string> runtime_choices();
 Option port_option();
 Option list_format_option();
 Option from_option();

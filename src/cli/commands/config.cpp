@@ -127,7 +127,7 @@ Command config_commands() {
   return {.names = {"config"},
           .summary = "The configuration file",
           .section = "The machine",
-          .commands = {get, set, list, path}};
+          .commands = {get, set, list, path, config_import_command()}};
 }
 
 }  // namespace pgtwig::cli

@@ -44,6 +44,9 @@ RequestBody creation_body(const Session& session, const std::string& name) {
   if (auto pool = given.find("pool")) body.set("pool", *pool);
   if (auto runtime = given.find("runtime").or_else([&] { return session.environment("PGTWIG_RUNTIME"); }))
     body.set("runtime", *runtime);
+  if (auto image = given.find("image")) body.set("image", *image);
+  if (given.has("pull")) body.set("pull", true);
+  add_limits(session, body);
   if (auto port = given.find("port")) body.set("port", std::int64_t{std::stol(*port)});
   if (auto after = given.find("suspend-after")) body.set("suspend_after", *after);
   if (auto locale = given.find("locale")) body.set("locale", *locale);
@@ -110,6 +113,26 @@ int rename_project(Session& session) {
   return 0;
 }
 
+int change_runtime(Session& session) {
+  const Invocation& given = session.invocation();
+  ProjectName project = project_argument(session, "PROJECT");
+  const std::string& runtime = given.get("RUNTIME");
+  RequestBody body;
+  body.set("runtime", runtime);
+  if (auto image = given.find("image")) body.set("image", *image);
+  if (given.has("pull")) body.set("pull", true);
+  if (given.has("accept-collation-change")) body.set("accept_collation_change", true);
+  std::string result = perform(session, {.method = "PUT",
+                                         .target = target_of(project) + "/runtime",
+                                         .body = body.text(),
+                                         .heading = fmt::format("Moving {} to {}", project.text(), runtime)});
+  if (session.format() == Format::table)
+    session.say(fmt::format("{} runs with {}", project.text(), runtime));
+  else
+    print_project(session, result);
+  return 0;
+}
+
 int delete_project(Session& session) {
   ProjectName project = project_argument(session, "PROJECT");
   bool if_exists = session.invocation().has("if-exists");
@@ -145,7 +168,7 @@ Command create_command() {
       .options = {{.names = {"--pg-version"},
                    .value_name = "N",
                    .kind = ValueKind::count,
-                   .help = "PostgreSQL's major version; without it the newest installed one"},
+                   .help = "PostgreSQL's major version; without it the newest installed one, or the image's"},
                   {.names = {"--pool"},
                    .value_name = "POOL",
                    .kind = ValueKind::pool,
@@ -153,8 +176,12 @@ Command create_command() {
                   {.names = {"--runtime"},
                    .value_name = "RUNTIME",
                    .kind = ValueKind::choice,
-                   .help = "what runs its instances",
-                   .choices = {"native"}},
+                   .help = "what runs its instances; without it native, or the configured one",
+                   .choices = runtime_choices()},
+                  image_option(),
+                  pull_option(),
+                  cpus_option(),
+                  memory_option(),
                   port_option(),
                   set_option(),
                   suspend_after_option(),
@@ -167,8 +194,34 @@ Command create_command() {
       .formats = branch_formats(),
       .examples = {{"pgtwig project create demo", "a project with an empty database"},
                    {"pgtwig project create shop --from-dump shop.dump", "with the data of a dump"},
+                   {"pgtwig project create shop --runtime docker --image pgvector/pgvector:pg17",
+                    "in containers of an image"},
                    {"pg_dump -Fc shop | pgtwig project create shop --from-dump -", "straight from another server"}},
       .run = create_project,
+  };
+}
+
+Command runtime_command() {
+  return {
+      .names = {"runtime"},
+      .summary = "Change what runs a project: programs of this machine, or containers",
+      .description =
+          "The data stay where they are, and branches that run are restarted. With the runtime that it has, the "
+          "project takes its image as it is by now, or another one. The new server must be of the same major version; "
+          "where it sorts texts with other libraries than the indexes were made with, that has to be accepted.",
+      .arguments = {{.name = "PROJECT", .kind = ValueKind::project, .help = "the project"},
+                    {.name = "RUNTIME",
+                     .kind = ValueKind::choice,
+                     .help = "native, docker, podman or nerdctl",
+                     .choices = runtime_choices()}},
+      .options = {image_option(),
+                  pull_option(),
+                  {.names = {"--accept-collation-change"},
+                   .help = "although texts may sort otherwise; then rebuild the indexes on them (REINDEX DATABASE)"}},
+      .formats = named_formats(),
+      .examples = {{"pgtwig project runtime demo docker --image postgres:17", "into containers"},
+                   {"pgtwig project runtime demo native", "and back"}},
+      .run = change_runtime,
   };
 }
 
@@ -214,10 +267,11 @@ Command project_commands() {
                  .formats = branch_formats(),
                  .examples = {{"pgtwig project rename demo shop", ""}},
                  .run = rename_project};
-  return {.names = {"project", "projects", "proj", "p", "db"},
-          .summary = "Projects: a database cluster and all its branches",
-          .section = "Projects and branches",
-          .commands = {create_command(), list, get, rename, project_set_command(), delete_command()}};
+  return {
+      .names = {"project", "projects", "proj", "p", "db"},
+      .summary = "Projects: a database cluster and all its branches",
+      .section = "Projects and branches",
+      .commands = {create_command(), list, get, rename, project_set_command(), runtime_command(), delete_command()}};
 }
 
 }  // namespace pgtwig::cli

@@ -17,6 +17,31 @@ Option set_option() {
           .is_repeatable = true};
 }
 
+Option image_option() {
+  return {
+      .names = {"--image"},
+      .value_name = "IMAGE",
+      .help = "what containers are made of, for example postgres:17; pinned, so that every start is of this very one"};
+}
+
+Option pull_option() {
+  return {.names = {"--pull"}, .help = "fetch the image from its registry first; without it none is ever asked"};
+}
+
+Option cpus_option() {
+  return {.names = {"--cpus"}, .value_name = "N", .help = "processors that its container may use, like 1.5; none: all"};
+}
+
+Option memory_option() {
+  return {.names = {"--memory"},
+          .value_name = "SIZE",
+          .help = "memory that its container may use, like 512MB; none: no limit"};
+}
+
+std::vector<std::string> runtime_choices() {
+  return {"native", "docker", "podman", "nerdctl"};
+}
+
 Option port_option() {
   return {.names = {"--port", "-p"},
           .value_name = "PORT",

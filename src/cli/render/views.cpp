@@ -99,6 +99,8 @@ std::string branch_card(const engine::BranchView& branch, const Terminal& termin
               {"Runtime", branch.runtime},
               {"Clients", branch.connections ? std::to_string(*branch.connections) : ""},
               {"Suspended", suspend_text(branch.suspend_after)},
+              {"Processors", branch.cpus.value_or("")},
+              {"Memory", branch.memory ? format_bytes(*branch.memory) : ""},
               {"Durability", branch.durability},
               {"Pool", fmt::format("{} ({}, {})", branch.pool, branch.driver, branch.method)},
               {"Size", branch.size ? size_text(*branch.size, now) : ""},
@@ -139,6 +141,7 @@ std::string project_card(const engine::ProjectView& project, const Terminal& ter
               {"Runtime", project.runtime},
               {"Suspended", suspend_text(project.suspend_after)},
               {"Pool", fmt::format("{} ({}, {})", project.pool, project.driver, project.method)},
+              {"Image", project.image ? fmt::format("{} ({})", *project.image, project.image_id.value_or("")) : ""},
               {"Settings", join_settings(project.settings)},
               {"Created", format_moment(project.created_at, now)},
               {"Main", project.main ? project.main->url : ""}};

@@ -13,30 +13,19 @@
 #include <thread>
 
 #include "base/fs.h"
-#include "runtime/native/data_directory_servers.h"
-#include "runtime/native/pid_record.h"
-#include "runtime/native/process_facts.h"
+#include "runtime/data_directory_servers.h"
 #include "runtime/native/spawn.h"
+#include "runtime/pid_record.h"
+#include "runtime/postmaster.h"
+#include "runtime/process_facts.h"
 
 namespace pgtwig::runtime {
 namespace {
 
 using namespace std::chrono_literals;
-using SteadyTime = std::chrono::steady_clock::time_point;
 
-// How long a start waits for what a killed postmaster of the same directory left running.
-constexpr auto orphan_timeout = 10s;
-// How long a server may take over an immediate stop, in which it has nothing to write, before it is killed.
-constexpr auto immediate_stop_patience = 10s;
-// How long killed processes may take to be gone; one that hangs in the kernel may never be.
-constexpr auto kill_patience = 5s;
 // How long a process that another daemon just let go may take to become PostgreSQL.
 constexpr auto execution_timeout = 2s;
-
-std::chrono::milliseconds time_left(SteadyTime deadline) {
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-  return std::max(left, 0ms);
-}
 
 void check_user(const OsUser& user) {
   if (user.uid == 0) {
@@ -61,50 +50,10 @@ std::map<std::string, std::string> clean_environment(const InstanceSpec& spec) {
   return environment;
 }
 
-std::vector<std::string> server_arguments(const InstanceSpec& spec) {
-  std::vector<std::string> arguments{"-D", spec.data_directory.string()};
-  for (const auto& [name, value] : spec.settings) {
-    arguments.emplace_back("-c");
-    arguments.push_back(name + "=" + value);
-  }
-  return arguments;
-}
-
-// Lock files that a killed postmaster left: PostgreSQL takes them for valid when any process of this user has the
-// number they hold by now, which after a restart of the machine is likely.
-void remove_stale_lock_files(const InstanceSpec& spec) {
-  const UniqueFd data = open_directory(spec.data_directory);
-  if (::unlinkat(data.get(), "postmaster.pid", 0) != 0 && errno != ENOENT) {
-    throw system_error(errno, fmt::format("cannot remove {}/postmaster.pid", spec.data_directory.string()));
-  }
-  const std::filesystem::path sockets = spec.directory / "s";
-  if (!std::filesystem::exists(sockets)) return;
-  const UniqueFd socket_directory = open_directory(sockets);
-  for (const auto& entry : std::filesystem::directory_iterator(sockets)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with(".s.PGSQL.")) ::unlinkat(socket_directory.get(), name.c_str(), 0);
-  }
-}
-
-bool end_by_request(const ProcessHandle& postmaster, SteadyTime deadline) {
-  postmaster.send_signal(SIGINT);
-  return postmaster.wait_for_end(time_left(deadline));
-}
-
-// One that is stopped, or that its superuser's code keeps busy, does not heed the request.
-bool end_at_once(const ProcessHandle& postmaster, SteadyTime deadline) {
-  postmaster.send_signal(SIGQUIT);
-  if (postmaster.wait_for_end(std::min<std::chrono::milliseconds>(time_left(deadline), immediate_stop_patience))) {
-    return true;
-  }
-  postmaster.send_signal(SIGKILL);
-  return postmaster.wait_for_end(kill_patience);
-}
-
 class NativeRuntime final : public InstanceRuntime {
  public:
   std::string_view name() const override { return "native"; }
-  ProcessHandle start(const InstanceSpec& spec) override;
+  std::optional<ProcessHandle> start(const InstanceSpec& spec) override;
   std::optional<ProcessHandle> find(const InstanceSpec& spec) override;
   void stop(const InstanceSpec& spec, StopMode mode, std::chrono::milliseconds timeout) override;
 
@@ -116,18 +65,12 @@ class NativeRuntime final : public InstanceRuntime {
   std::vector<ProcessHandle> children_;  // that this process started and has not reaped
 };
 
-ProcessHandle NativeRuntime::start(const InstanceSpec& spec) {
+std::optional<ProcessHandle> NativeRuntime::start(const InstanceSpec& spec) {
   check_user(spec.user);
   if (const auto running = find(spec)) {
     throw Error(ErrorCode::conflict, fmt::format("PostgreSQL already runs there, as process {}", running->pid()));
   }
-  std::error_code ignored;
-  const bool ended_uncleanly = std::filesystem::exists(spec.data_directory / "postmaster.pid", ignored) ||
-                               std::filesystem::exists(spec.directory / "pid", ignored);
-  if (ended_uncleanly) {
-    end_orphans_in(spec.data_directory, spec.user.uid, std::chrono::steady_clock::now() + orphan_timeout);
-    remove_stale_lock_files(spec);
-  }
+  clear_way_for_start(spec);
   make_directories(spec.log_file.parent_path(), 0700);
   const UniqueFd log = open_log(spec.log_file);
   WaitingChild child({.executable = spec.postgres,
@@ -180,13 +123,7 @@ std::optional<ProcessHandle> NativeRuntime::find(const InstanceSpec& spec) {
 void NativeRuntime::stop(const InstanceSpec& spec, StopMode mode, std::chrono::milliseconds timeout) {
   const SteadyTime deadline = std::chrono::steady_clock::now() + timeout;
   if (const auto postmaster = find(spec)) {
-    const bool ended =
-        mode == StopMode::fast ? end_by_request(*postmaster, deadline) : end_at_once(*postmaster, deadline);
-    if (!ended) {
-      throw Error(ErrorCode::timed_out,
-                  fmt::format("PostgreSQL (process {}) is still stopping after {} s", postmaster->pid(),
-                              std::chrono::duration_cast<std::chrono::seconds>(timeout).count()));
-    }
+    end_postmaster(*postmaster, mode, deadline);
     reap_children();
     if (mode == StopMode::immediate) kill_servers_in(spec.data_directory, spec.user.uid);
   }

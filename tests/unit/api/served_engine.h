@@ -5,8 +5,8 @@
 
 #include "api/server.h"
 #include "engine/engine.h"
-#include "runtime/native/native_runtime.h"
 #include "storage/volume_driver.h"
+#include "tests/support/runtimes.h"
 #include "tests/support/temporary_directory.h"
 
 namespace pgtwig::api {
@@ -41,7 +41,7 @@ class ServedEngine {
     engine::EngineParts parts{.paths = paths,
                               .config = {},
                               .catalog = catalog::open_catalog(paths.catalog(), InstallationId::random()),
-                              .runtime = runtime::make_native_runtime(),
+                              .runtimes = pgtwig::testing::native_only(),
                               .clock = std::make_unique<SystemClock>(),
                               .daemon_user = OsUser::current(),
                               .instance_user = OsUser::current(),

@@ -64,6 +64,13 @@ first = 7000
 last = 7010
 [postgres]
 directories = ["/opt/pg/bin", "/srv/pg"]
+conf_file = "/own/postgresql.conf"
+hba_file = "/own/pg_hba.conf"
+ident_file = "/own/pg_ident.conf"
+config_directory = "/own"
+[container]
+image = "postgres:17"
+network = "bridge"
 [postgres.settings]
 work_mem = "8MB"
 max_connections = 50
@@ -99,6 +106,12 @@ tls_key = "/etc/pg.key"
   EXPECT_THAT(config.postgres_directories, ElementsAre("/opt/pg/bin", "/srv/pg"));
   EXPECT_THAT(config.postgres_settings, ElementsAre(Pair("jit", "off"), Pair("max_connections", "50"),
                                                     Pair("pg_stat_statements.max", "1000"), Pair("work_mem", "8MB")));
+  EXPECT_EQ(config.postgres_conf_file, "/own/postgresql.conf");
+  EXPECT_EQ(config.postgres_hba_file, "/own/pg_hba.conf");
+  EXPECT_EQ(config.postgres_ident_file, "/own/pg_ident.conf");
+  EXPECT_EQ(config.postgres_config_directory, "/own");
+  EXPECT_EQ(config.container_image, "postgres:17");
+  EXPECT_EQ(config.container_network, "bridge");
   EXPECT_EQ(config.branch_shared_buffers, "32MB");
   EXPECT_FALSE(config.wal_archive);
   EXPECT_EQ(config.wal_limit, 10_GiB);

@@ -92,7 +92,7 @@ TEST_F(Completion, OffersThePointsOfTheBranchThatIsNamed) {
 }
 
 TEST_F(Completion, OffersOptionsChoicesAndFiles) {
-  EXPECT_THAT(offered({"branch", "create", "x", "--c"}), ElementsAre("--consistency", "--config"));
+  EXPECT_THAT(offered({"branch", "create", "x", "--c"}), ElementsAre("--consistency", "--cpus", "--config"));
   EXPECT_THAT(offered({"branch", "create", "x", "--durability", ""}), ElementsAre("full", "relaxed", "none"));
   EXPECT_THAT(offered({"branch", "list", "-o", "j"}), ElementsAre("json"));
   EXPECT_THAT(offered({"project", "create", "x", "--from-dump", ""}), ElementsAre(":files"));

@@ -17,8 +17,8 @@
 #include "engine/engine.h"
 #include "engine/use_cases.h"
 #include "postgres/installation.h"
-#include "runtime/native/native_runtime.h"
 #include "storage/memory/memory_driver.h"
+#include "tests/support/runtimes.h"
 
 namespace pgtwig::engine {
 
@@ -65,7 +65,7 @@ class EngineTest : public ::testing::Test {
     EngineParts parts{.paths = paths,
                       .config = config,
                       .catalog = catalog::open_catalog(paths.catalog(), installation_),
-                      .runtime = runtime::make_native_runtime(),
+                      .runtimes = pgtwig::testing::native_only(),
                       .clock = std::make_unique<SystemClock>(),
                       .daemon_user = OsUser::current(),
                       .instance_user = instance_user_,

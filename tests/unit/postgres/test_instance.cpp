@@ -71,7 +71,7 @@ runtime::InstanceSpec TestInstance::spec() const {
 ProcessHandle TestInstance::launch() {
   write_instance_files(configuration);
   log_offset_ = log().size();
-  return runtime_->start(spec());
+  return std::move(runtime_->start(spec())).value();
 }
 
 Connection TestInstance::wait(const ProcessHandle& postmaster) {

@@ -13,9 +13,9 @@
 #include <thread>
 
 #include "base/fs.h"
-#include "runtime/native/data_directory_servers.h"
-#include "runtime/native/pid_record.h"
+#include "runtime/data_directory_servers.h"
 #include "runtime/native/spawn.h"
+#include "runtime/pid_record.h"
 #include "tests/support/postgres_programs.h"
 #include "tests/support/postgres_user.h"
 #include "tests/support/temporary_directory.h"
@@ -85,7 +85,7 @@ class NativeRuntime : public ::testing::Test {
   }
 
   ProcessHandle start_ready() {
-    ProcessHandle postmaster = runtime_->start(*spec_);
+    ProcessHandle postmaster = std::move(runtime_->start(*spec_)).value();
     EXPECT_TRUE(wait_until([&] { return is_ready(postmaster.pid()); })) << log();
     return postmaster;
   }

@@ -1,5 +1,5 @@
 // See process_facts.h.
-#include "runtime/native/process_facts.h"
+#include "runtime/process_facts.h"
 
 #include <fmt/format.h>
 #include <sys/stat.h>

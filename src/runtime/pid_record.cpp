@@ -1,5 +1,5 @@
 // See pid_record.h. The file holds one "key value" line per field, and "end" last.
-#include "runtime/native/pid_record.h"
+#include "runtime/pid_record.h"
 
 #include <fmt/format.h>
 #include <sys/stat.h>

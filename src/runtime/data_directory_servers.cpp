@@ -1,5 +1,5 @@
 // See data_directory_servers.h.
-#include "runtime/native/data_directory_servers.h"
+#include "runtime/data_directory_servers.h"
 
 #include <dirent.h>
 #include <fmt/format.h>
@@ -13,7 +13,7 @@
 #include <thread>
 
 #include "base/fs.h"
-#include "runtime/native/process_facts.h"
+#include "runtime/process_facts.h"
 
 namespace pgtwig::runtime {
 namespace {

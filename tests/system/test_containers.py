@@ -1,0 +1,219 @@
+"""Branches in containers: what goes wrong with an engine, and that nothing is lost by it."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from harness import containers
+from harness.case import SystemTest
+from harness.installation import Installation, Unsupported, eventually, postgres_programs
+
+
+class InDocker(SystemTest):
+    def install(self) -> Installation:
+        try:
+            installation = Installation(runtime="docker")
+        except Unsupported as reason:
+            self.skipTest(str(reason))
+        self.addCleanup(self._remove, installation)
+        return installation
+
+    @property
+    def engine(self) -> containers.Docker:
+        return self.pgtwig.engine
+
+    def make_demo(self) -> None:
+        self.run_pgtwig("project", "create", "demo")
+        self.sql("demo/main", "CREATE TABLE kept AS SELECT 42 AS n")
+
+    def state(self, branch: str = "demo/main") -> str:
+        return self.pgtwig.branches()[branch]["state"]
+
+    def container(self, branch: str = "demo/main") -> str:
+        project, name = branch.split("/", 1)
+        (incarnation,) = self.pgtwig.catalog_column(
+            "SELECT branches.incarnation FROM branches JOIN projects ON projects.id = branches.project "
+            f"WHERE projects.name = '{project}' AND branches.name = '{name}'")
+        return f"pgtwig-{incarnation}"
+
+    def assert_kept(self) -> None:
+        self.assertEqual(self.sql("demo/main", "SELECT n FROM kept"), "42")
+
+    def test_containers_outlive_the_daemon(self) -> None:
+        self.make_demo()
+        before = self.pgtwig.branches()["demo/main"]
+        self.pgtwig.kill_daemon()
+        after = self.pgtwig.branches()["demo/main"]
+        self.assertEqual((after["state"], after["pid"]), ("running", before["pid"]))
+        self.assert_kept()
+        self.assertEqual(self.engine.containers(), [self.container()])
+
+    def test_a_dead_engine_stops_nobody_and_its_return_loses_nothing(self) -> None:
+        self.make_demo()
+        self.run_pgtwig("branch", "create", "demo/dev")
+        self.engine.kill()
+        self.assertEqual(self.state(), "running")
+        self.assert_kept()
+        # PostgreSQL ends cleanly without the engine; a start needs one, and says so.
+        self.run_pgtwig("stop", "demo/dev")
+        failed = self.run_pgtwig("start", "demo/dev", expect=1)
+        self.assertIn("dockerd does not run", failed.err)
+        self.assertIn("hint: start it", failed.err)
+        self.engine.start()
+        self.run_pgtwig("start", "demo/dev")
+        if self.state() != "running":  # an engine that comes back ends what it does not keep alive
+            self.run_pgtwig("start", "demo/main")
+        self.assert_kept()
+        self.assertEqual(self.sql("demo/dev", "SELECT n FROM kept"), "42")
+
+    def test_one_removed_behind_our_back_is_seen_at_once_and_starts_again(self) -> None:
+        self.make_demo()
+        self.engine.run("rm", "--force", self.container())
+        eventually(lambda: self.state() == "failed", "the branch is seen to have failed", 1)
+        self.run_pgtwig("start", "demo/main")
+        self.assert_kept()
+        self.engine.run("kill", self.container())
+        eventually(lambda: self.state() == "failed", "the branch is seen to have failed", 1)
+        self.run_pgtwig("start", "demo/main")
+        self.assert_kept()
+
+    def test_a_foreign_container_of_that_name_is_left_alone(self) -> None:
+        self.make_demo()
+        name = self.container()
+        self.run_pgtwig("stop", "demo/main")
+        image = f"postgres:{postgres_programs().parent.name}"
+        self.engine.run("create", "--name", name, "--entrypoint", "sleep", "--network", "none", image, "1")
+        failed = self.run_pgtwig("start", "demo/main", expect=5)
+        self.assertIn("pgtwig did not make it", failed.err)
+        self.assertEqual(self.engine.containers(), [name])
+        self.engine.run("rename", name, "foreign")
+        self.run_pgtwig("start", "demo/main")
+        self.assert_kept()
+
+    def test_an_image_that_is_gone_can_be_replaced(self) -> None:
+        self.make_demo()
+        self.run_pgtwig("stop", "demo/main")
+        reference = f"postgres:{postgres_programs().parent.name}"
+        self.engine.run("rmi", "--force", reference)
+        failed = self.run_pgtwig("start", "demo/main", expect=3)
+        self.assertIn("no longer has the image", failed.err)
+        failed = self.run_pgtwig("project", "create", "other", expect=3)
+        self.assertIn(f"docker has no image {reference}", failed.err)
+        self.engine.build()
+        self.run_pgtwig("project", "runtime", "demo", "docker")
+        self.run_pgtwig("start", "demo/main")
+        self.assert_kept()
+
+    def test_a_create_that_dies_leaves_no_container(self) -> None:
+        self.make_demo()
+        for point in ("container.recorded", "container.started"):
+            self.pgtwig.kill_daemon()
+            self.pgtwig.start_daemon(environment={"PGTWIG_FAULT": f"{point}=kill"})
+            self.run_pgtwig("branch", "create", "demo/dev", expect=None)
+            eventually(lambda: self.pgtwig.daemon_pid() is None, "the daemon died", 60)
+            self.assertEqual(list(self.pgtwig.branches()), ["demo/main"])
+            eventually(lambda: self.engine.containers() == [self.container()], "the container is swept")
+        self.assert_kept()
+
+    def test_limits_hold_and_can_be_taken_away(self) -> None:
+        self.make_demo()
+        self.run_pgtwig("branch", "create", "demo/dev", "--cpus", "1.5", "--memory", "256MB")
+        limits = "{{.HostConfig.NanoCpus}} {{.HostConfig.Memory}}"
+        self.assertEqual(self.engine.run("inspect", "-f", limits, self.container("demo/dev")), "1500000000 268435456")
+        self.run_pgtwig("restart", "demo/dev", "--memory", "none")
+        self.assertEqual(self.engine.run("inspect", "-f", limits, self.container("demo/dev")), "1500000000 0")
+        self.run_pgtwig("branch", "create", "demo/bad", "--memory", "1MB", expect=1)
+
+    def test_a_project_moves_to_native_and_back_with_its_data(self) -> None:
+        self.make_demo()
+        self.run_pgtwig("project", "runtime", "demo", "native")
+        self.assertEqual(self.engine.containers(), [])
+        self.assertEqual(self.pgtwig.branches()["demo/main"]["runtime"], "native")
+        self.assert_kept()
+        failed = self.run_pgtwig("branch", "create", "demo/dev", "--cpus", "1", expect=1)
+        self.assertIn("runtime native cannot limit", failed.err)
+        self.run_pgtwig("project", "runtime", "demo", "docker")
+        self.assertEqual(self.engine.containers(), [self.container()])
+        self.assert_kept()
+
+    def test_another_collation_library_has_to_be_accepted(self) -> None:
+        self.make_demo()
+        self.run_pgtwig("snapshot", "create", "demo/main", "before")
+        self.run_pgtwig("stop", "demo/main")
+        for volume in self.pgtwig.pool_directories()[0].glob("*/ran_by"):
+            server, _ = volume.read_text().split("\n", 1)
+            volume.write_text(f"{server}\nmusl")
+        failed = self.run_pgtwig("project", "runtime", "demo", "native", expect=5)
+        self.assertIn("were made with musl", failed.err)
+        self.assertIn("--accept-collation-change", failed.err)
+        self.assertEqual(self.pgtwig.branches()["demo/main"]["runtime"], "docker")
+        moved = self.run_pgtwig("project", "runtime", "demo", "native", "--accept-collation-change")
+        self.assertIn("REINDEX", moved.err)
+        self.run_pgtwig("start", "demo/main")
+        self.run_pgtwig("branch", "create", "demo/old", "--at", "before")
+        self.assertEqual(self.sql("demo/old", "SELECT n FROM kept"), "42")
+
+    def test_a_stand_in_for_nerdctl_runs_a_whole_life(self) -> None:
+        # No package has nerdctl: what is tested is that its program is called, by the command line that docker shares.
+        stand_in = self.pgtwig.programs / "nerdctl"
+        stand_in.write_text(f'#!/bin/sh\necho "$@" >>{self.pgtwig.work}/calls\nexec {containers.DOCKER} "$@"\n')
+        stand_in.chmod(0o755)
+        self.run_pgtwig("project", "create", "demo", "--runtime", "nerdctl")
+        self.run_pgtwig("branch", "create", "demo/dev")
+        self.sql("demo/dev", "CREATE TABLE kept AS SELECT 42 AS n")
+        self.run_pgtwig("restart", "demo/dev")
+        self.assertEqual(self.sql("demo/dev", "SELECT n FROM kept"), "42")
+        self.run_pgtwig("project", "delete", "demo", "--force", "--yes")
+        self.pgtwig.assert_nothing_leaked()
+        self.assertEqual(self.engine.containers(), [])
+        verbs = {line.split()[0] for line in (self.pgtwig.work / "calls").read_text().splitlines()}
+        self.assertEqual(verbs, {"image", "run", "container", "logs", "rm"})
+
+
+class Rootless(SystemTest):
+    """Podman for an ordinary user, who has subordinate ids as every user that Debian's useradd makes."""
+
+    def setUp(self) -> None:
+        if os.geteuid() != 0:
+            self.skipTest("needs root, to make a user")
+        self.account = f"pgt{os.getpid()}"
+        made = subprocess.run(["useradd", "--no-create-home", "--home-dir", "/nonexistent", self.account], capture_output=True, text=True)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.addCleanup(subprocess.run, ["userdel", self.account], capture_output=True)
+        super().setUp()
+
+    def install(self) -> Installation:
+        try:
+            installation = Installation(fs="host", user="ordinary", runtime="podman", account=self.account)
+        except Unsupported as reason:
+            self.skipTest(str(reason))
+        self.addCleanup(self._remove, installation)
+        return installation
+
+    def test_rootless_podman_runs_a_whole_life(self) -> None:
+        self.run_pgtwig("project", "create", "demo")
+        self.sql("demo/main", "CREATE TABLE kept AS SELECT 42 AS n")
+        self.run_pgtwig("branch", "create", "demo/dev")
+        self.assertEqual(self.sql("demo/dev", "SELECT n FROM kept"), "42")
+        self.run_pgtwig("restart", "demo/main")
+        self.run_pgtwig("branch", "reset", "demo/dev")
+        # The volume's owner stays who it was, so that the project can move.
+        self.run_pgtwig("project", "runtime", "demo", "native")
+        self.assertEqual(self.sql("demo/dev", "SELECT n FROM kept"), "42")
+        self.assertEqual(self.pgtwig.engine.containers(), [])
+
+
+class Natively(SystemTest):
+    def test_an_engine_that_is_not_there_is_named(self) -> None:
+        failed = self.run_pgtwig("project", "create", "demo", "--runtime", "nerdctl", expect=1)
+        self.assertIn("the program 'nerdctl' is not installed", failed.err)
+        failed = self.run_pgtwig("project", "create", "demo", "--image", "postgres:1", expect=1)
+        self.assertIn("runs what is installed on this machine", failed.err)
+        self.pgtwig.assert_nothing_leaked()
+
+
+if __name__ == "__main__":
+    unittest.main()
