@@ -29,7 +29,7 @@ class RecordingListener final : public Listener {
   std::vector<Event> events;
 };
 
-class EngineTest : public testing::Test {
+class EngineTest : public ::testing::Test {
  protected:
   EngineTest() {
     if (::geteuid() == 0) {
