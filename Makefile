@@ -5,6 +5,9 @@ PRESET ?= release
 CLANG_FORMAT ?= clang-format-19
 CLANG_TIDY ?= clang-tidy-19
 CTEST_FLAGS ?=
+# What was compiled in another clone or worktree is not compiled again.
+export CCACHE_BASEDIR ?= $(CURDIR)
+export CCACHE_NOHASHDIR ?= 1
 
 build_dir = build/$(PRESET)
 packages = @scripts/install-packages

@@ -60,8 +60,11 @@ std::string state_of(Engine& engine, const Body& body, bool is_running) {
   for (const OperationView& live : engine.operations().live()) {
     if (live.target != body.name()) continue;
     if (live.kind == "branch delete") return "deleting";
-    // Its server lets nobody in just now; who wants the branch waits in wake_branch() until one does.
-    if (live.kind == "branch suspend" || live.kind == "branch wake") return "suspended";
+    // What it is stays what its record says until that changes: a daemon that died now would leave it so.
+    if (live.kind == "branch suspend" || live.kind == "branch wake") {
+      if (body.branch.is_suspended) return "suspended";
+      if (live.kind == "branch suspend") return "running";
+    }
     if (!is_running && live.kind != "branch stop") return "creating";
   }
   if (is_running) return "running";
