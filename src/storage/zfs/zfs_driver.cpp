@@ -123,7 +123,7 @@ class ZfsDriver final : public VolumeDriver {
     zfs::unmount_dataset(path_of(volume));
     try {
       fault::point("zfs.unmounted");
-      hand_snapshots_on(volume, rows);
+      hand_snapshots_on(rows);
       fault::point("zfs.snapshots_handed_on");
       // Marked before its last clone goes, so that it goes together with that, whatever happens in between.
       const std::string origin = zfs::get_properties(dataset_of(volume), "origin").at(0);
@@ -181,7 +181,7 @@ class ZfsDriver final : public VolumeDriver {
       volumes.erase(entry.name);
       foreign.erase(entry.name);
     }
-    for (const std::string& name : volumes) entries.push_back({name, *VolumeId::parse(name)});
+    for (const std::string& name : volumes) entries.push_back({name, VolumeId::parse(name)});
     for (const std::string& name : foreign) entries.push_back({name, std::nullopt});
     return entries;
   }
@@ -303,8 +303,7 @@ class ZfsDriver final : public VolumeDriver {
 
   // Gives the snapshots of a volume to the forks that were made from them, newest first: who is promoted takes over
   // that snapshot and all older ones, so mostly one promotion is all. Afterwards the volume has none.
-  void hand_snapshots_on(const VolumeId& volume, const std::vector<Row>& rows) const {
-    const std::string prefix = dataset_of(volume) + "@";
+  void hand_snapshots_on(const std::vector<Row>& rows) const {
     for (auto row = rows.rbegin(); row != rows.rend(); ++row) {
       if (!row->is_snapshot()) continue;
       if (!core_.exists(row->name)) continue;  // handed on with a newer one
