@@ -49,7 +49,7 @@ bool is_accepted(const catalog::ProjectRecord& project, const std::string& colla
 std::string own_architecture() {
   utsname system{};
   ::uname(&system);
-  const std::string machine = system.machine;
+  std::string machine = system.machine;
   if (machine == "x86_64") return "amd64";
   if (machine == "aarch64") return "arm64";
   return machine;
