@@ -258,7 +258,7 @@ TEST_F(ProxyTest, AsksAgainWhereAnInstanceCanTakeNobodyYet) {
 
 TEST_F(ProxyTest, PassesAnInstancesLastWordsOn) {
   const std::string refusal = wire::error_response({.sqlstate = "28P01", .message = "wrong password"});
-  serve([&](Peer& peer) {
+  serve([refusal](Peer& peer) {
     peer.read_start_up();
     peer.send(message('R', number(3)));
     peer.read(5);
