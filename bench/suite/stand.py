@@ -19,7 +19,7 @@ from harness import containers, machine  # noqa: E402
 IMAGE_BYTES = {"btrfs": 48 << 30, "xfs": 24 << 30, "ext4": 8 << 30}
 # Below the ports of the tests, beyond those of an ordinary installation; thousands of branches have one each.
 FIRST_PORT, LAST_PORT = 10000, 19499
-ENDPOINT_PORT = 19500
+ENDPOINT_PORT = 19499  # below the floors' (floor.FLOOR_PORTS)
 DAEMON_PATIENCE = 30.0
 # A connection that was idle for longer is not used again: the daemon may be closing it at this very moment.
 KEPT_SECONDS = 2.0
