@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 
 #include <cstdio>
@@ -19,13 +20,23 @@ namespace {
 constexpr std::size_t file_limit = 10u << 20;
 constexpr std::size_t old_files_kept = 3;
 
-spdlog::level::level_enum level_from_name(const std::string& name) {
-  if (name == "debug") return spdlog::level::debug;
-  if (name == "info") return spdlog::level::info;
-  if (name == "warn") return spdlog::level::warn;
-  if (name == "error") return spdlog::level::err;
+Level level_from_name(const std::string& name) {
+  if (name == "debug") return Level::debug;
+  if (name == "info") return Level::info;
+  if (name == "warn") return Level::warn;
+  if (name == "error") return Level::error;
   throw Error(ErrorCode::invalid_argument, fmt::format("'{}' is not a log level", name),
               "use debug, info, warn or error");
+}
+
+spdlog::level::level_enum library_level(Level level) {
+  switch (level) {
+    case Level::debug: return spdlog::level::debug;
+    case Level::info: return spdlog::level::info;
+    case Level::warn: return spdlog::level::warn;
+    case Level::error: return spdlog::level::err;
+  }
+  return spdlog::level::err;
 }
 
 spdlog::sink_ptr make_sink(const std::filesystem::path& file) {
@@ -46,8 +57,12 @@ spdlog::sink_ptr make_sink(const std::filesystem::path& file) {
 
 }  // namespace
 
+bool is_on(Level level) { return spdlog::should_log(library_level(level)); }
+
+void write(Level level, std::string_view line) { spdlog::log(library_level(level), line); }
+
 void set_up(const std::filesystem::path& file, const std::string& level) {
-  const auto threshold = level_from_name(level);
+  const auto threshold = library_level(level_from_name(level));
   auto logger = std::make_shared<spdlog::logger>("pgtwig", make_sink(file));
   logger->set_level(threshold);
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
