@@ -70,10 +70,11 @@ format-check:
 	$(packages) tidy
 	@$(sources) | xargs $(CLANG_FORMAT) --dry-run --Werror
 
+tidy: PRESET = tidy
+tidy: package_groups = build tidy
 tidy: configure ## clang-tidy over src/
-	$(packages) tidy
 	@run-$(CLANG_TIDY) -clang-tidy-binary $(CLANG_TIDY) -p $(build_dir) -j $(JOBS) -quiet \
-		$(if $(TIDY_CHECKS),-checks='$(TIDY_CHECKS)') '$(CURDIR)/src/.*'
+		$(if $(TIDY_CHECKS),-checks='$(TIDY_CHECKS)')
 
 clean: ## remove build/
 	@rm -rf build

@@ -77,39 +77,39 @@ std::string write_list(std::string_view name, const std::vector<View>& views) {
 
 // Each of these throws boost::system::system_error or Error for a value of another type.
 template <AnyView View>
-void read(const json::value& value, View& view);
+void read_value(const json::value& value, View& view);
 template <class Value>
-void read(const json::value& value, std::optional<Value>& optional);
+void read_value(const json::value& value, std::optional<Value>& optional);
 template <class Value>
-void read(const json::value& value, std::vector<Value>& values);
+void read_value(const json::value& value, std::vector<Value>& values);
 
-void read(const json::value& value, std::string& text) {
+void read_value(const json::value& value, std::string& text) {
   text = std::string_view(value.as_string());
 }
-void read(const json::value& value, bool& flag) {
+void read_value(const json::value& value, bool& flag) {
   flag = value.as_bool();
 }
-void read(const json::value& value, std::integral auto& number) {
+void read_value(const json::value& value, std::integral auto& number) {
   number = value.to_number<std::remove_reference_t<decltype(number)>>();
 }
-void read(const json::value& value, Bytes& bytes) {
+void read_value(const json::value& value, Bytes& bytes) {
   bytes.count = value.to_number<std::uint64_t>();
 }
-void read(const json::value& value, TimePoint& time) {
+void read_value(const json::value& value, TimePoint& time) {
   auto parsed = parse_rfc3339(std::string_view(value.as_string()));
   if (!parsed) throw Error(ErrorCode::internal, parsed.error());
   time = *parsed;
 }
-void read(const json::value& value, std::map<std::string, std::string>& texts) {
+void read_value(const json::value& value, std::map<std::string, std::string>& texts) {
   for (const auto& [name, text] : value.as_object()) texts.emplace(name, std::string_view(text.as_string()));
 }
 template <class Value>
-void read(const json::value& value, std::optional<Value>& optional) {
-  if (!value.is_null()) read(value, optional.emplace());
+void read_value(const json::value& value, std::optional<Value>& optional) {
+  if (!value.is_null()) read_value(value, optional.emplace());
 }
 template <class Value>
-void read(const json::value& value, std::vector<Value>& values) {
-  for (const json::value& element : value.as_array()) read(element, values.emplace_back());
+void read_value(const json::value& value, std::vector<Value>& values) {
+  for (const json::value& element : value.as_array()) read_value(element, values.emplace_back());
 }
 
 struct Reader {
@@ -117,12 +117,12 @@ struct Reader {
   // A field that is missing (an older daemon's) leaves what the view has by default.
   template <class Value>
   void operator()(std::string_view name, Value& value) {
-    if (const json::value* found = object.if_contains(name)) read(*found, value);
+    if (const json::value* found = object.if_contains(name)) read_value(*found, value);
   }
 };
 
 template <AnyView View>
-void read(const json::value& value, View& view) {
+void read_value(const json::value& value, View& view) {
   Reader reader{value.as_object()};
   describe(reader, view);
 }
@@ -144,11 +144,11 @@ constexpr std::string_view list_name<engine::LogEntryView> = "history";
 
 template <class View>
 void read_document(const json::value& document, View& view) {
-  read(document, view);
+  read_value(document, view);
 }
 template <class View>
 void read_document(const json::value& document, std::vector<View>& views) {
-  read(document.as_object().at(list_name<View>), views);
+  read_value(document.as_object().at(list_name<View>), views);
 }
 
 // Anything that goes wrong with what a daemon or client sent is one kind of Error.

@@ -10,8 +10,6 @@ namespace pgtwig::archive {
 
 namespace {
 
-constexpr std::uint64_t longest_page_header = 40;
-
 // The link's own segments by number; an archived one rather than a live one.
 std::map<std::uint64_t, const AvailableSegment*> own_segments(const Lineage& lineage, std::size_t index) {
   const Link& link = lineage.links[index];

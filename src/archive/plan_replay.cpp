@@ -12,8 +12,7 @@ namespace pgtwig::archive {
 namespace {
 
 // The end of WAL as the server tells it may be behind the header of a page that has no record yet.
-constexpr std::uint64_t page_size = 8192;
-constexpr std::uint64_t longest_page_header = 40;
+constexpr std::uint64_t usual_page_size = 8192;
 // At a gap, replay ends before the record that goes on behind it. Records can be longer than this, and hardly ever are.
 constexpr std::uint64_t longest_usual_record = 1 << 20;
 
@@ -102,7 +101,7 @@ class Planner {
   }
 
   static Lsn without_page_header(Lsn lsn) {
-    const std::uint64_t in_page = lsn.value % page_size;
+    const std::uint64_t in_page = lsn.value % usual_page_size;
     return in_page <= longest_page_header ? Lsn{lsn.value - in_page} : lsn;
   }
 

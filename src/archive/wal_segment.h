@@ -53,6 +53,9 @@ struct ExpectedSegment {
   // Of one that was still being written, only this much is there; absent: all of it.
   std::optional<Lsn> until = {};
 };
+// Bytes that a page of WAL begins with, in a segment's first page: XLogLongPageHeaderData.
+constexpr std::uint64_t longest_page_header = 40;
+
 // From the first page of an open file. The error is a sentence: "it is truncated", "it is of another cluster".
 std::expected<SegmentFacts, std::string> read_segment_facts(int fd);
 // The header of every page: magic number, address, timeline, and of the first one the cluster and sizes; the file's

@@ -31,10 +31,14 @@ Level level_from_name(const std::string& name) {
 
 spdlog::level::level_enum library_level(Level level) {
   switch (level) {
-    case Level::debug: return spdlog::level::debug;
-    case Level::info: return spdlog::level::info;
-    case Level::warn: return spdlog::level::warn;
-    case Level::error: return spdlog::level::err;
+    case Level::debug:
+      return spdlog::level::debug;
+    case Level::info:
+      return spdlog::level::info;
+    case Level::warn:
+      return spdlog::level::warn;
+    case Level::error:
+      return spdlog::level::err;
   }
   return spdlog::level::err;
 }
@@ -57,9 +61,13 @@ spdlog::sink_ptr make_sink(const std::filesystem::path& file) {
 
 }  // namespace
 
-bool is_on(Level level) { return spdlog::should_log(library_level(level)); }
+bool is_on(Level level) {
+  return spdlog::should_log(library_level(level));
+}
 
-void write(Level level, std::string_view line) { spdlog::log(library_level(level), line); }
+void write(Level level, std::string_view line) {
+  spdlog::log(library_level(level), line);
+}
 
 void set_up(const std::filesystem::path& file, const std::string& level) {
   const auto threshold = library_level(level_from_name(level));

@@ -17,8 +17,8 @@ bool is_on(Level level);
 
 void write(Level level, std::string_view line);
 
-// The library's own templates would bring its headers, and the formatting of every type, into each file that logs: half of
-// what it takes to compile one.
+// The library's own templates would bring its headers, and the formatting of every type, into each file that logs: half
+// of what it takes to compile one.
 template <typename... Arguments>
 void debug(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
   if (is_on(Level::debug)) write(Level::debug, fmt::format(format, std::forward<Arguments>(arguments)...));

@@ -26,8 +26,6 @@ namespace pgtwig {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 // How long a killed child may take to be gone; one that hangs in the kernel may never be.
 constexpr std::chrono::milliseconds kill_patience{5'000};
 // How much of what a failed program said goes into the error.
@@ -265,8 +263,8 @@ Error start_error(const StartFailure& failure, const Command& command) {
   return system_error(failure.error_number, "cannot run a program");
 }
 
-int to_poll_timeout(Clock::time_point deadline) {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+int to_poll_timeout(std::chrono::steady_clock::time_point deadline) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
   return static_cast<int>(std::clamp<std::int64_t>(left, 0, 1'000'000));
 }
 
@@ -331,7 +329,7 @@ class Child {
     kill(pid_, SIGKILL);
     if (pidfd_) {
       pollfd ended{pidfd_.get(), POLLIN, 0};
-      const auto deadline = Clock::now() + kill_patience;
+      const auto deadline = std::chrono::steady_clock::now() + kill_patience;
       int ready = 0;
       while ((ready = poll(&ended, 1, to_poll_timeout(deadline))) < 0 && errno == EINTR) {
       }
@@ -352,7 +350,8 @@ Error timeout_error(const Command& command) {
 }
 
 // What kept the child from executing the program; nullopt when nothing did.
-std::optional<StartFailure> wait_for_start(int report, const Command& command, Clock::time_point deadline) {
+std::optional<StartFailure> wait_for_start(int report, const Command& command,
+                                           std::chrono::steady_clock::time_point deadline) {
   pollfd reported{report, POLLIN, 0};
   int ready = 0;
   while ((ready = poll(&reported, 1, to_poll_timeout(deadline))) < 0 && errno == EINTR) {
@@ -365,7 +364,7 @@ std::optional<StartFailure> wait_for_start(int report, const Command& command, C
 }
 
 void collect_until_end(const Child& child, Collector& output, Collector& error_output, const Command& command,
-                       Clock::time_point deadline) {
+                       std::chrono::steady_clock::time_point deadline) {
   while (true) {
     std::array<pollfd, 3> waiting = {
         {{child.pidfd(), POLLIN, 0}, {output.fd(), POLLIN, 0}, {error_output.fd(), POLLIN, 0}}};
@@ -376,7 +375,7 @@ void collect_until_end(const Child& child, Collector& output, Collector& error_o
     output.drain();
     error_output.drain();
     if (ended) return;
-    if (Clock::now() >= deadline) throw timeout_error(command);
+    if (std::chrono::steady_clock::now() >= deadline) throw timeout_error(command);
   }
 }
 
@@ -417,7 +416,7 @@ CommandResult run_command(const Command& command) {
   plan.error_output = std::move(error_output.write_end);
   plan.report = std::move(report.write_end);
 
-  const auto deadline = Clock::now() + command.timeout;
+  const auto deadline = std::chrono::steady_clock::now() + command.timeout;
   Child child(fork_program(plan));
   plan.input.reset();
   plan.output.reset();
@@ -512,13 +511,13 @@ bool ProcessHandle::is_running() const {
 }
 
 bool ProcessHandle::wait_for_end(std::chrono::milliseconds timeout) const {
-  const auto deadline = Clock::now() + timeout;
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
   pollfd ended{fd_.get(), POLLIN, 0};
   while (true) {
     const int ready = poll(&ended, 1, to_poll_timeout(deadline));
     if (ready > 0) return true;
     if (ready < 0 && errno != EINTR) throw system_error(errno, fmt::format("cannot wait for process {}", pid_));
-    if (Clock::now() >= deadline) return false;
+    if (std::chrono::steady_clock::now() >= deadline) return false;
   }
 }
 

@@ -1,7 +1,8 @@
 #include "catalog/incarnation_file.h"
 
 #include <boost/json.hpp>
-#include <stdexcept>
+
+#include "catalog/json_members.h"
 
 namespace pgtwig::catalog {
 namespace {
@@ -14,52 +15,26 @@ json::value text_or_null(const std::optional<IncarnationId>& id) {
   return id ? json::value(id->text()) : json::value(nullptr);
 }
 
-// What parse_incarnation() turns into its sentence.
-struct Malformed : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-// nullopt: null.
-std::optional<std::string> text_member(const json::object& object, std::string_view name) {
-  const json::value* value = object.if_contains(name);
-  if (value == nullptr) throw Malformed("it has no " + std::string(name));
-  if (value->is_null()) return std::nullopt;
-  if (!value->is_string()) throw Malformed(std::string(name) + " is not text");
-  return json::value_to<std::string>(*value);
-}
-
-std::string required_text(const json::object& object, std::string_view name) {
-  auto text = text_member(object, name);
-  if (!text) throw Malformed(std::string(name) + " is null");
-  return *std::move(text);
-}
-
-std::int64_t number_member(const json::object& object, std::string_view name) {
-  const json::value* value = object.if_contains(name);
-  if (value == nullptr || !value->is_int64()) throw Malformed(std::string(name) + " is not a whole number");
-  return value->get_int64();
-}
-
 template <class Id>
 Id id_member(const json::object& object, std::string_view name) {
-  const auto id = Id::parse(required_text(object, name));
+  const auto id = Id::parse(text_member(object, name));
   if (!id) throw Malformed(std::string(name) + " is no id");
   return *id;
 }
 
 std::optional<IncarnationId> optional_id(const json::object& object, std::string_view name) {
-  if (!text_member(object, name)) return std::nullopt;
+  if (!text_or_null_member(object, name)) return std::nullopt;
   return id_member<IncarnationId>(object, name);
 }
 
 TimePoint time_member(const json::object& object, std::string_view name) {
-  const auto time = parse_rfc3339(required_text(object, name));
+  const auto time = parse_rfc3339(text_member(object, name));
   if (!time) throw Malformed(std::string(name) + " is malformed: " + time.error());
   return *time;
 }
 
 Lsn lsn_member(const json::object& object, std::string_view name) {
-  const auto lsn = parse_lsn(required_text(object, name));
+  const auto lsn = parse_lsn(text_member(object, name));
   if (!lsn) throw Malformed(std::string(name) + " is malformed: " + lsn.error());
   return *lsn;
 }
@@ -70,9 +45,9 @@ IncarnationRecord parse_object(const json::object& object) {
   IncarnationRecord record{.id = id_member<IncarnationId>(object, "id"),
                            .project = id_member<ProjectId>(object, "project"),
                            .branch = id_member<BranchId>(object, "branch"),
-                           .cause = required_text(object, "cause"),
+                           .cause = text_member(object, "cause"),
                            .source = optional_id(object, "source"),
-                           .origin = required_text(object, "origin"),
+                           .origin = text_member(object, "origin"),
                            .source_time = time_member(object, "source_time"),
                            .own_from = lsn_member(object, "own_from"),
                            .timeline = static_cast<std::uint32_t>(number_member(object, "timeline")),
@@ -80,7 +55,7 @@ IncarnationRecord parse_object(const json::object& object) {
                            .ended_at = std::nullopt,
                            .snapshot = optional_id(object, "snapshot")};
   if (record.timeline == 0) throw Malformed("timeline is zero");
-  if (text_member(object, "ended_at")) record.ended_at = time_member(object, "ended_at");
+  if (text_or_null_member(object, "ended_at")) record.ended_at = time_member(object, "ended_at");
   return record;
 }
 

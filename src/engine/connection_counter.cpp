@@ -7,7 +7,7 @@
 namespace pgtwig::engine {
 namespace {
 
-constexpr std::chrono::seconds lifetime{1};
+constexpr std::chrono::seconds count_lifetime{1};
 constexpr std::string_view established = "01";  // TCP_ESTABLISHED of the kernel's enumeration
 
 // The next column, separated by blanks.
@@ -41,7 +41,7 @@ std::map<std::uint16_t, int> count_by_port(std::string_view table) {
 int ConnectionCounter::count(std::uint16_t port) {
   const std::lock_guard lock(mutex_);
   const auto now = std::chrono::steady_clock::now();
-  if (counted_at_ == std::chrono::steady_clock::time_point() || now - counted_at_ > lifetime) {
+  if (counted_at_ == std::chrono::steady_clock::time_point() || now - counted_at_ > count_lifetime) {
     counts_ = count_by_port(read_file("/proc/net/tcp"));
     counted_at_ = now;
   }

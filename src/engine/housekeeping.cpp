@@ -23,7 +23,7 @@
 namespace pgtwig::engine {
 namespace {
 
-constexpr std::chrono::seconds interval{5};
+constexpr std::chrono::seconds round_interval{5};
 // What failed before is tried again each minute.
 constexpr int rounds_between_retries = 12;
 // Old WAL is looked for every five minutes: it has been there for days.
@@ -102,7 +102,7 @@ void Housekeeping::run() {
   restore();
   idle_watch_.begin();
   lock.lock();
-  while (!changed_.wait_for(lock, interval, [this] { return stopping_; })) {
+  while (!changed_.wait_for(lock, round_interval, [this] { return stopping_; })) {
     lock.unlock();
     round();
     lock.lock();

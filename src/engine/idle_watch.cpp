@@ -11,7 +11,7 @@ namespace pgtwig::engine {
 namespace {
 
 // New branches, and new times of old ones, are noticed after this.
-constexpr std::chrono::seconds interval{5};
+constexpr std::chrono::seconds watch_interval{5};
 constexpr int looks_in_time = 4;
 constexpr std::chrono::milliseconds shortest_time_between_looks{1000};
 
@@ -39,7 +39,7 @@ void IdleWatch::run() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     lock.unlock();
-    Clock::time_point next = Clock::now() + interval;
+    Clock::time_point next = Clock::now() + watch_interval;
     try {
       next = look_around();
     } catch (...) {
@@ -51,7 +51,7 @@ void IdleWatch::run() {
 }
 
 IdleWatch::Clock::time_point IdleWatch::look_around() {
-  Clock::time_point next = Clock::now() + interval;
+  Clock::time_point next = Clock::now() + watch_interval;
   std::map<IncarnationId, Watched> still_there;
   for (const auto& project : engine_.catalog().projects()) {
     for (const auto& branch : engine_.catalog().branches(project.id)) {

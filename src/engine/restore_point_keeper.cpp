@@ -14,7 +14,7 @@ namespace pgtwig::engine {
 namespace {
 
 // How long a restore point waits for a branch that somebody changes; nobody waits for it.
-constexpr std::chrono::milliseconds patience{1'000};
+constexpr std::chrono::milliseconds lock_patience{1'000};
 constexpr std::chrono::seconds longest_pause{60};
 // One transaction can write for hours before its id is followed by another.
 constexpr std::uint64_t much_wal = 64u << 20;
@@ -64,7 +64,7 @@ void RestorePointKeeper::take_if_due(const catalog::ProjectRecord& project, cons
   }
   NobodyListens nobody;
   take_snapshot(engine_, {.branch = {project.name, branch.name}, .kind = catalog::SnapshotKind::scheduled}, nobody,
-                patience);
+                lock_patience);
   not_before_.erase(branch.id);
 }
 

@@ -97,12 +97,6 @@ std::string failure_words(std::string_view error_output) {
   return std::string(last);
 }
 
-int leading_number(std::string_view text) {
-  int number = 0;
-  std::from_chars(text.data(), text.data() + text.size(), number);
-  return number;
-}
-
 std::string hint_for(std::string_view words, const std::string& dump_version, const Installation& installation) {
   if (words.find("unsupported version") != words.npos || leading_number(dump_version) > installation.major) {
     return fmt::format(

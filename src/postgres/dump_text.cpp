@@ -34,7 +34,7 @@ bool is_name_start(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || static_cast<unsigned char>(c) >= 0x80;
 }
 
-bool is_name_character(char c) {
+bool continues_name(char c) {
   return is_name_start(c) || (c >= '0' && c <= '9') || c == '$';
 }
 
@@ -60,7 +60,7 @@ Name take_name(std::string_view& text) {
     return {};
   }
   if (text.empty() || !is_name_start(text.front())) return {};
-  while (!text.empty() && is_name_character(text.front())) {
+  while (!text.empty() && continues_name(text.front())) {
     name.text += text.front();
     text.remove_prefix(1);
   }

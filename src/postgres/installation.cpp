@@ -81,12 +81,6 @@ VersionCache& version_cache() {
 }
 
 // "15" of "15.18", "17beta1"; 0 when there is no number.
-int leading_number(std::string_view text) {
-  int number = 0;
-  std::from_chars(text.data(), text.data() + text.size(), number);
-  return number;
-}
-
 int minor_number(std::string_view version) {
   const auto dot = version.find('.');
   return dot == std::string_view::npos ? 0 : leading_number(version.substr(dot + 1));
@@ -144,6 +138,12 @@ std::string version_list(const std::vector<Installation>& all) {
 }
 
 }  // namespace
+
+int leading_number(std::string_view text) {
+  int number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
 
 std::vector<Installation> find_installations(const std::vector<std::string>& more_directories) {
   std::vector<Installation> found;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/process.h"
@@ -25,6 +26,9 @@ struct Installation {
     return enter ? enter(std::move(command), paths) : std::move(command);
   }
 };
+
+// 15 of "15.18", 0 of what begins with no number.
+int leading_number(std::string_view text);
 
 // Looks into `more_directories` (each a bin directory, or one above it), /usr/lib/postgresql/*/bin, /usr/pgsql-*/bin,
 // /usr/local/pgsql/bin and PATH; newest first; of one major version the first found. Only directories that hold

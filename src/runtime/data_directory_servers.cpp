@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "base/fs.h"
+#include "runtime/postmaster.h"
 #include "runtime/process_facts.h"
 
 namespace pgtwig::runtime {
@@ -25,8 +26,6 @@ constexpr auto orphan_grace = 1s;
 // How long a process may look like a postmaster before it is taken for one: a child just forked has the postmaster's
 // title until it sets its own.
 constexpr auto title_grace = 250ms;
-// How long killed processes may take to be gone; one that hangs in the kernel may never be.
-constexpr auto kill_patience = 5s;
 constexpr auto pause_between_looks = 2ms;
 
 std::vector<pid_t> all_processes() {

@@ -18,8 +18,6 @@ using namespace std::chrono_literals;
 constexpr auto orphan_timeout = 10s;
 // How long a server may take over an immediate stop, in which it has nothing to write, before it is killed.
 constexpr auto immediate_stop_patience = 10s;
-// How long killed processes may take to be gone; one that hangs in the kernel may never be.
-constexpr auto kill_patience = 5s;
 
 std::chrono::milliseconds time_left(SteadyTime deadline) {
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());

@@ -10,6 +10,9 @@ namespace pgtwig::runtime {
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 
+// How long killed processes may take to be gone; one that hangs in the kernel may never be.
+constexpr std::chrono::seconds kill_patience{5};
+
 // Its command line, after the program.
 std::vector<std::string> server_arguments(const InstanceSpec& spec);
 

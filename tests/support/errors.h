@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 // What `call` throws; a failure of the test when it throws nothing.
 template <class Call>
@@ -25,4 +25,4 @@ ErrorCode code_of(Call call) {
   return error_of(call).code();
 }
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

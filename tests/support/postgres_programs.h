@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 // Its bin directory.
 inline std::filesystem::path postgres_programs() {
@@ -23,4 +23,4 @@ inline std::filesystem::path postgres_programs() {
   return std::filesystem::path("/usr/lib/postgresql") / std::to_string(newest) / "bin";
 }
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

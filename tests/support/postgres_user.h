@@ -5,7 +5,7 @@
 
 #include "base/process.h"
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 inline OsUser postgres_user() {
   if (::geteuid() != 0) return OsUser::current();
@@ -14,4 +14,4 @@ inline OsUser postgres_user() {
   return *nobody;
 }
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

@@ -7,7 +7,7 @@
 #include "runtime/native/native_runtime.h"
 #include "runtime/runtimes.h"
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 inline runtime::Runtimes native_only() {
   std::vector<std::unique_ptr<runtime::InstanceRuntime>> all;
@@ -15,4 +15,4 @@ inline runtime::Runtimes native_only() {
   return runtime::Runtimes(std::move(all));
 }
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

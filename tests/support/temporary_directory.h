@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/fs.h"
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 class TemporaryDirectory {
  public:
@@ -37,4 +37,4 @@ class TemporaryDirectory {
   std::filesystem::path path_;
 };
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

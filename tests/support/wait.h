@@ -4,7 +4,7 @@
 #include <chrono>
 #include <thread>
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 template <class Condition>
 bool wait_until(Condition condition, std::chrono::milliseconds timeout = std::chrono::seconds(20)) {
@@ -16,4 +16,4 @@ bool wait_until(Condition condition, std::chrono::milliseconds timeout = std::ch
   return true;
 }
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

@@ -165,7 +165,7 @@ int show_password(Session& session) {
   return 0;
 }
 
-Command create_command() {
+Command create_branch_command() {
   return {
       .names = {"create"},
       .summary = "Create a branch: a writable PostgreSQL that shares its parent's blocks",
@@ -223,7 +223,7 @@ Command reset_command() {
   };
 }
 
-Command delete_command() {
+Command delete_branch_command() {
   return {
       .names = {"delete", "rm"},
       .summary = "Delete a branch with its data",
@@ -289,9 +289,9 @@ Command branch_commands() {
   return {.names = {"branch", "branches", "br", "b"},
           .summary = "Branches: writable copies of a database, ready in a tenth of a second",
           .section = "Projects and branches",
-          .commands = {create_command(), list, get, reset_command(), rename, delete_command(), branch_start_command(),
-                       branch_stop_command(), branch_restart_command(), branch_url_command(), password_command(),
-                       branch_logs_command(), branch_snapshot_command(), branch_restore_command(),
+          .commands = {create_branch_command(), list, get, reset_command(), rename, delete_branch_command(),
+                       branch_start_command(), branch_stop_command(), branch_restart_command(), branch_url_command(),
+                       password_command(), branch_logs_command(), branch_snapshot_command(), branch_restore_command(),
                        branch_suspend_command(), branch_set_command()}};
 }
 

@@ -157,7 +157,7 @@ int delete_project(Session& session) {
   return 0;
 }
 
-Command create_command() {
+Command create_project_command() {
   return {
       .names = {"create"},
       .summary = "Create a project: a new PostgreSQL cluster with its branch main",
@@ -225,7 +225,7 @@ Command runtime_command() {
   };
 }
 
-Command delete_command() {
+Command delete_project_command() {
   return {
       .names = {"delete", "rm", "destroy"},
       .summary = "Delete a project with its data",
@@ -267,11 +267,11 @@ Command project_commands() {
                  .formats = branch_formats(),
                  .examples = {{"pgtwig project rename demo shop", ""}},
                  .run = rename_project};
-  return {
-      .names = {"project", "projects", "proj", "p", "db"},
-      .summary = "Projects: a database cluster and all its branches",
-      .section = "Projects and branches",
-      .commands = {create_command(), list, get, rename, project_set_command(), runtime_command(), delete_command()}};
+  return {.names = {"project", "projects", "proj", "p", "db"},
+          .summary = "Projects: a database cluster and all its branches",
+          .section = "Projects and branches",
+          .commands = {create_project_command(), list, get, rename, project_set_command(), runtime_command(),
+                       delete_project_command()}};
 }
 
 }  // namespace pgtwig::cli

@@ -194,7 +194,7 @@ Argument scope_argument(const std::string& help) {
   return {.name = "PROJECT|BRANCH", .kind = ValueKind::project_or_branch, .help = help, .is_required = false};
 }
 
-Command create_command() {
+Command create_snapshot_command() {
   return {.names = {"create"},
           .summary = "Take a snapshot of a branch: a named moment to come back to",
           .description =
@@ -213,7 +213,7 @@ Command create_command() {
           .run = create_snapshot};
 }
 
-Command delete_command() {
+Command delete_snapshot_command() {
   return {.names = {"delete", "rm", "remove"},
           .summary = "Delete a snapshot",
           .description =
@@ -273,7 +273,8 @@ Command snapshot_commands() {
   return {.names = {"snapshot", "snapshots", "snap", "commit", "commits"},
           .summary = "Snapshots: named moments of a branch, to come back to or branch from",
           .section = "Snapshots and recovery",
-          .commands = {create_command(), list, get, delete_command(), cleanup_command(), schedule_commands()}};
+          .commands = {create_snapshot_command(), list, get, delete_snapshot_command(), cleanup_command(),
+                       schedule_commands()}};
 }
 
 }  // namespace pgtwig::cli

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
@@ -11,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "proxy/tls/tls_error.h"
 
 namespace pgtwig::proxy {
 namespace {
@@ -28,13 +28,6 @@ struct BioDeleter {
   void operator()(BIO* bio) const { BIO_free(bio); }
 };
 using Memory = std::unique_ptr<BIO, BioDeleter>;
-
-Error tls_error(std::string_view action) {
-  char reason[256] = "unknown";
-  if (const unsigned long code = ERR_get_error()) ERR_error_string_n(code, reason, sizeof reason);
-  ERR_clear_error();
-  return Error(ErrorCode::internal, fmt::format("{}: {}", action, reason));
-}
 
 template <class Pointer>
 Pointer require(Pointer pointer, std::string_view action) {

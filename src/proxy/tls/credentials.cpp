@@ -1,7 +1,6 @@
 #include "proxy/tls/credentials.h"
 
 #include <fmt/format.h>
-#include <openssl/err.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "proxy/route.h"
+#include "proxy/tls/tls_error.h"
 
 namespace pgtwig::proxy {
 namespace {
@@ -28,13 +28,6 @@ int choose_protocol(SSL*, const unsigned char** out, unsigned char* out_size, co
   const int chosen = SSL_select_next_proto(const_cast<unsigned char**>(out), out_size, protocol_name,
                                            sizeof protocol_name - 1, offered, offered_size);
   return chosen == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
-}
-
-Error tls_error(std::string_view action) {
-  char reason[256] = "unknown";
-  if (const unsigned long code = ERR_get_error()) ERR_error_string_n(code, reason, sizeof reason);
-  ERR_clear_error();
-  return Error(ErrorCode::internal, fmt::format("{}: {}", action, reason));
 }
 
 // Letters, digits, '-', '_' and dots, as a certificate can name and a file of configuration can't be led astray by.

@@ -12,16 +12,16 @@
 namespace pgtwig::runtime {
 namespace {
 
-constexpr const char* file_name = "container";
+constexpr const char* record_name = "container";
 
 }  // namespace
 
 void write_container_record(const std::filesystem::path& directory, const ContainerRecord& record) {
-  write_file(directory / file_name, fmt::format("{} {}\n", record.engine, record.log_begin), 0600);
+  write_file(directory / record_name, fmt::format("{} {}\n", record.engine, record.log_begin), 0600);
 }
 
 std::optional<ContainerRecord> read_container_record(const std::filesystem::path& directory) {
-  const auto text = read_file_if_exists(directory / file_name);
+  const auto text = read_file_if_exists(directory / record_name);
   if (!text) return std::nullopt;
   const auto space = std::min(text->find(' '), text->size());
   ContainerRecord record{.engine = text->substr(0, space)};
@@ -30,8 +30,8 @@ std::optional<ContainerRecord> read_container_record(const std::filesystem::path
 }
 
 void remove_container_record(const std::filesystem::path& directory) {
-  if (::unlink((directory / file_name).c_str()) != 0 && errno != ENOENT) {
-    throw system_error(errno, fmt::format("cannot remove {}", (directory / file_name).string()));
+  if (::unlink((directory / record_name).c_str()) != 0 && errno != ENOENT) {
+    throw system_error(errno, fmt::format("cannot remove {}", (directory / record_name).string()));
   }
 }
 

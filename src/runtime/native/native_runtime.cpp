@@ -25,7 +25,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // How long a process that another daemon just let go may take to become PostgreSQL.
-constexpr auto execution_timeout = 2s;
+constexpr auto exec_patience = 2s;
 
 void check_user(const OsUser& user) {
   if (user.uid == 0) {
@@ -104,7 +104,7 @@ std::optional<ProcessHandle> NativeRuntime::find(const InstanceSpec& spec) {
   if (!process || process_start_ticks(record->pid) != record->start_ticks) return std::nullopt;
 
   const auto own_executable = process_executable(::getpid());
-  const SteadyTime deadline = std::chrono::steady_clock::now() + execution_timeout;
+  const SteadyTime deadline = std::chrono::steady_clock::now() + exec_patience;
   while (process->is_running()) {
     const auto executable = process_executable(record->pid);
     if (executable == record->executable) {

@@ -20,6 +20,7 @@
 #include <chrono>
 
 #include "base/log.h"
+#include "runtime/postmaster.h"
 
 namespace pgtwig::runtime {
 namespace {
@@ -27,9 +28,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // How long a child may take to become the server; a program on a disk that does not answer never does.
-constexpr auto execution_timeout = 10s;
-// How long a killed child may take to be gone; one that hangs in the kernel may never be.
-constexpr auto kill_patience = 5s;
+constexpr auto record_patience = 10s;
 
 // What the child was doing when it failed, and errno: the message that it sends over the channel.
 enum class Step : int { change_user, move_descriptors, set_limits, enter_directory, execute };
@@ -176,7 +175,7 @@ std::array<UniqueFd, 2> make_channel() {
 
 // Whether the other end said something or closed before the time is over.
 bool wait_for_message(int channel) {
-  const auto deadline = std::chrono::steady_clock::now() + execution_timeout;
+  const auto deadline = std::chrono::steady_clock::now() + record_patience;
   pollfd waiting{.fd = channel, .events = POLLIN, .revents = 0};
   while (true) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
@@ -258,7 +257,7 @@ ProcessHandle WaitingChild::go() {
   Failure failure{};
   if (!wait_for_message(channel_.get())) {
     throw Error(ErrorCode::timed_out, fmt::format("{} was not executed within {} s", executable_.string(),
-                                                  std::chrono::seconds(execution_timeout).count()));
+                                                  std::chrono::seconds(record_patience).count()));
   }
   // The message comes as a whole or, when the channel was closed by a successful exec, not at all.
   const ssize_t received = ::recv(channel_.get(), &failure, sizeof failure, MSG_DONTWAIT);

@@ -10,17 +10,17 @@
 namespace pgtwig::archive {
 namespace {
 
-using pgtwig::testing::FileSystemKind;
-using pgtwig::testing::TestFileSystem;
+using pgtwig::support::FileSystemKind;
+using pgtwig::support::TestFileSystem;
+using support::made_segment_bytes;
+using support::made_segment_size;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-using testing::made_segment_bytes;
-using testing::made_segment_size;
 
 class ArchiveOn : public ::testing::TestWithParam<FileSystemKind> {
  protected:
   void SetUp() override {
-    if (const std::string why = pgtwig::testing::why_no_file_system(GetParam()); !why.empty()) GTEST_SKIP() << why;
+    if (const std::string why = pgtwig::support::why_no_file_system(GetParam()); !why.empty()) GTEST_SKIP() << why;
     file_system_.emplace(GetParam());
     archive_.emplace(archive_directory(file_system_->path(), IncarnationId::random()));
     archive_->make(OsUser::current());

@@ -23,9 +23,9 @@ namespace pgtwig::runtime {
 namespace {
 
 using namespace std::chrono_literals;
-using pgtwig::testing::code_of;
-using pgtwig::testing::postgres_programs;
-using pgtwig::testing::wait_until;
+using pgtwig::support::code_of;
+using pgtwig::support::postgres_programs;
+using pgtwig::support::wait_until;
 using ::testing::HasSubstr;
 
 constexpr auto stop_timeout = 60s;
@@ -106,8 +106,8 @@ class RuntimeContract : public ::testing::Test {
     return run_command(command).output.find("shut down\n") != std::string::npos;
   }
 
-  pgtwig::testing::TemporaryDirectory temporary_;
-  OsUser user_ = pgtwig::testing::postgres_user();
+  pgtwig::support::TemporaryDirectory temporary_;
+  OsUser user_ = pgtwig::support::postgres_user();
   InstallationId installation_ = InstallationId::random();
   std::unique_ptr<InstanceSpec> spec_;
   std::unique_ptr<InstanceRuntime> runtime_;

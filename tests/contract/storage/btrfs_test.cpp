@@ -10,7 +10,7 @@
 #include "base/process.h"
 #include "tests/contract/storage/driver_contract.h"
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 using storage::VolumeId;
 
@@ -125,4 +125,4 @@ TEST_F(BtrfsSubvolumes, AreForkedWithAllThatWasSyncedInItsOrder) {
   EXPECT_GT(synced, 1'000'000);
 }
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

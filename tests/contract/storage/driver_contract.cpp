@@ -8,7 +8,7 @@
 #include "base/process.h"
 #include "storage/memory/memory_driver.h"
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 using storage::VolumeId;
 
@@ -79,4 +79,4 @@ std::string run_as_nobody(const std::function<void()>& action) {
   return text;
 }
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

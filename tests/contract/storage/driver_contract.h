@@ -15,7 +15,7 @@
 #include "tests/contract/storage/tree.h"
 #include "tests/support/errors.h"
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 struct DriverCase {
   std::string driver;
@@ -53,7 +53,7 @@ inline std::string case_name(const ::testing::TestParamInfo<DriverCase>& info) {
   return info.param.driver;
 }
 
-using pgtwig::testing::code_of;
+using pgtwig::support::code_of;
 
 std::unique_ptr<storage::VolumeDriver> open_any_driver(const std::string& driver,
                                                        const std::filesystem::path& directory);
@@ -61,4 +61,4 @@ std::unique_ptr<storage::VolumeDriver> open_any_driver(const std::string& driver
 // Runs `action` in a child process as the user nobody; what it throws comes back as text, nothing when all went well.
 std::string run_as_nobody(const std::function<void()>& action);
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

@@ -4,7 +4,7 @@
 #include "tests/contract/storage/driver_contract.h"
 #include "tests/support/wait.h"
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 using storage::VolumeId;
 using ::testing::ElementsAre;
@@ -138,4 +138,4 @@ TEST_P(FailureOfAPool, ByLossOfPowerKeepsAVolumeThatWasCreatedAndFlushed) {
   EXPECT_TRUE(std::filesystem::is_directory(path_of(empty)));
 }
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

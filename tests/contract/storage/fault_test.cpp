@@ -4,7 +4,7 @@
 #include "storage/memory/memory_driver.h"
 #include "tests/contract/storage/driver_contract.h"
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 using storage::VolumeId;
 
@@ -103,4 +103,4 @@ TEST_F(FaultOfAnEffect, OfFlushIsTold) {
   EXPECT_EQ(fail_each_effect([&] { driver_->flush(volume); }, [] {}), 1);
 }
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

@@ -10,7 +10,7 @@
 #include "tests/contract/storage/driver_contract.h"
 #include "tests/support/wait.h"
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 using storage::VolumeId;
 
@@ -281,4 +281,4 @@ TEST_P(ForkOfAVolume, IsMadeByAnOrdinaryUserOfItsOwnVolumes) {
             "");
 }
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

@@ -8,7 +8,7 @@
 #include "tests/contract/storage/driver_contract.h"
 #include "tests/support/wait.h"
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 using storage::VolumeId;
 using ::testing::IsEmpty;
@@ -185,4 +185,4 @@ TEST_P(LifeOfAVolume, IsRefusedByDriversThatCannotWorkThere) {
   EXPECT_EQ(code_of([&] { open_any_driver(GetParam().driver, pool() / "missing"); }), ErrorCode::not_found);
 }
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

@@ -20,7 +20,7 @@
 #include "storage/pool_image.h"
 #include "storage/zfs/zpool.h"
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 namespace {
 
@@ -179,4 +179,4 @@ void TestFileSystem::sync() const {
   if (syncfs(directory.get()) != 0) throw system_error(errno, "cannot sync a file system");
 }
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

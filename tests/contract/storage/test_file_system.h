@@ -7,7 +7,7 @@
 
 #include "tests/support/temporary_directory.h"
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 enum class FileSystemKind { btrfs, xfs, ext4, tmpfs, zfs };
 
@@ -47,4 +47,4 @@ class TestFileSystem {
   std::filesystem::path mount_point_;
 };
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

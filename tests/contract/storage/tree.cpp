@@ -18,7 +18,7 @@
 #include "base/error.h"
 #include "base/fs.h"
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 namespace fs = std::filesystem;
 
@@ -190,4 +190,4 @@ void write_sample_tree(const fs::path& root) {
   set_times(data, 1'100'000'000);
 }
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

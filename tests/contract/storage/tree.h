@@ -6,7 +6,7 @@
 #include <map>
 #include <string>
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 // Relative path -> type, mode, owner, size, modification time, link text, content's checksum, extended attributes, and
 // the paths it shares its inode with. Pipes and sockets are left out.
@@ -23,4 +23,4 @@ std::string read_text(const std::filesystem::path& path);
 // `bytes` of data that no file system can make smaller.
 void write_random(const std::filesystem::path& path, std::size_t bytes);
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

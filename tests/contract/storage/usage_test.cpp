@@ -5,7 +5,7 @@
 #include "tests/contract/storage/driver_contract.h"
 #include "tests/support/wait.h"
 
-namespace pgtwig::testing {
+namespace pgtwig::support {
 
 using storage::VolumeId;
 using storage::VolumeUsage;
@@ -78,4 +78,4 @@ TEST_P(UsageOfAVolume, CountsAFileWithSeveralNamesOnce) {
   EXPECT_LT(settled_usage(volume).logical.count, 3u << 20);
 }
 
-}  // namespace pgtwig::testing
+}  // namespace pgtwig::support

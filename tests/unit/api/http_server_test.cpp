@@ -15,8 +15,8 @@
 namespace pgtwig::api {
 namespace {
 
-using pgtwig::testing::TemporaryDirectory;
-using pgtwig::testing::wait_until;
+using pgtwig::support::TemporaryDirectory;
+using pgtwig::support::wait_until;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;

@@ -10,7 +10,7 @@
 namespace pgtwig::api {
 namespace {
 
-using pgtwig::testing::error_of;
+using pgtwig::support::error_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 

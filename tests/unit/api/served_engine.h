@@ -41,7 +41,7 @@ class ServedEngine {
     engine::EngineParts parts{.paths = paths,
                               .config = {},
                               .catalog = catalog::open_catalog(paths.catalog(), InstallationId::random()),
-                              .runtimes = pgtwig::testing::native_only(),
+                              .runtimes = pgtwig::support::native_only(),
                               .clock = std::make_unique<SystemClock>(),
                               .daemon_user = OsUser::current(),
                               .instance_user = OsUser::current(),
@@ -50,7 +50,7 @@ class ServedEngine {
     return parts;
   }
 
-  testing::TemporaryDirectory directory_;
+  support::TemporaryDirectory directory_;
   Paths paths_;
   engine::Engine engine_;
   std::atomic<bool> stop_all_was_asked_for_ = false;

@@ -15,7 +15,7 @@
 namespace pgtwig::api {
 namespace {
 
-using pgtwig::testing::wait_until;
+using pgtwig::support::wait_until;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;

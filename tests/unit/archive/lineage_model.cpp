@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace pgtwig::archive::testing {
+namespace pgtwig::archive::support {
 
 namespace {
 
@@ -190,4 +190,4 @@ std::set<TimePoint> LineageModel::moments() const {
   return moments;
 }
 
-}  // namespace pgtwig::archive::testing
+}  // namespace pgtwig::archive::support

@@ -10,7 +10,7 @@
 
 #include "archive/lineage.h"
 
-namespace pgtwig::archive::testing {
+namespace pgtwig::archive::support {
 
 inline constexpr Bytes model_segment_size = 1_MiB;
 
@@ -117,4 +117,4 @@ std::optional<std::set<int>> LineageModel::replay(const ReplayPlan& plan, IsLate
   return shown;
 }
 
-}  // namespace pgtwig::archive::testing
+}  // namespace pgtwig::archive::support

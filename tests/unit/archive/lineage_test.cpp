@@ -12,11 +12,11 @@
 namespace pgtwig::archive {
 namespace {
 
-using testing::Commit;
+using support::Commit;
+using support::LineageModel;
+using support::model_segment_size;
+using support::ModelBody;
 using ::testing::HasSubstr;
-using testing::LineageModel;
-using testing::model_segment_size;
-using testing::ModelBody;
 
 LineageModel any_world(int most_events = 160) {
   const int events = *rc::gen::inRange(1, most_events);

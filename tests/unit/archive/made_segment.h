@@ -12,7 +12,7 @@
 #include "base/fs.h"
 #include "tests/support/temporary_directory.h"
 
-namespace pgtwig::archive::testing {
+namespace pgtwig::archive::support {
 
 struct MadeSegmentOptions {
   std::uint16_t magic = 0xD110;
@@ -79,8 +79,8 @@ class MadeSegment {
     if (!done) throw system_error(errno, "cannot change a segment");
   }
   MadeSegmentOptions options_;
-  pgtwig::testing::TemporaryDirectory directory_;
+  pgtwig::support::TemporaryDirectory directory_;
   UniqueFd fd_;
 };
 
-}  // namespace pgtwig::archive::testing
+}  // namespace pgtwig::archive::support

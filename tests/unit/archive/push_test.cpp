@@ -12,12 +12,12 @@
 namespace pgtwig::archive {
 namespace {
 
+using support::made_segment_bytes;
+using support::MadeSegment;
+using support::MadeSegmentOptions;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::made_segment_bytes;
-using testing::MadeSegment;
-using testing::MadeSegmentOptions;
 
 template <class Run>
 std::string failure_of(Run run) {
@@ -51,7 +51,7 @@ class Archive : public ::testing::Test {
     return found;
   }
 
-  pgtwig::testing::TemporaryDirectory pool_;
+  pgtwig::support::TemporaryDirectory pool_;
   LocalArchive archive_{archive_directory(pool_.path(), IncarnationId::random())};
 };
 

@@ -19,7 +19,7 @@
 #include "tests/support/temporary_directory.h"
 #include "tests/support/wait.h"
 
-namespace pgtwig::archive::testing {
+namespace pgtwig::archive::support {
 
 inline constexpr const char* postgres_bin = "/usr/lib/postgresql/15/bin/";
 
@@ -55,8 +55,8 @@ class Ground {
   }
 
  private:
-  pgtwig::testing::TemporaryDirectory directory_;
-  OsUser user_ = pgtwig::testing::postgres_user();
+  pgtwig::support::TemporaryDirectory directory_;
+  OsUser user_ = pgtwig::support::postgres_user();
 };
 
 using Settings = std::map<std::string, std::string>;
@@ -133,4 +133,4 @@ class RealCluster {
   int port_;
 };
 
-}  // namespace pgtwig::archive::testing
+}  // namespace pgtwig::archive::support

@@ -9,12 +9,12 @@
 namespace pgtwig::archive {
 namespace {
 
+using support::Ground;
+using support::RealCluster;
+using support::Settings;
 using ::testing::Contains;
-using testing::Ground;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::RealCluster;
-using testing::Settings;
 using ::testing::StartsWith;
 
 constexpr Bytes segment_size = 1_MiB;
@@ -35,7 +35,7 @@ class RealSegments : public ::testing::Test {
     return std::filesystem::exists(cluster_.pg_wal() / "archive_status" / (name + ".done"));
   }
   bool wait_for(const std::string& name) const {
-    return pgtwig::testing::wait_until(
+    return pgtwig::support::wait_until(
         [&] { return is_done(name) || (is_archived(name) && !std::filesystem::exists(cluster_.pg_wal() / name)); });
   }
   std::vector<std::string> temporaries() const {
@@ -94,7 +94,7 @@ TEST_F(RealSegments, SurviveAHelperThatIsKilledAtAnyStep) {
     cluster_.start(archiving("export PGTWIG_FAULT=" + point + "=kill; "));
     const std::string last = cluster_.switch_segment();
     // Between the two steps its file has no name yet, behind them it has.
-    ASSERT_TRUE(pgtwig::testing::wait_until([&] {
+    ASSERT_TRUE(pgtwig::support::wait_until([&] {
       return point == "wal_push.copied" ? !temporaries().empty() : is_archived(last);
     })) << point;
     EXPECT_FALSE(is_done(last)) << point;
@@ -171,7 +171,7 @@ TEST_F(RealSegments, AreFetchedByARecovery) {
               {"recovery_target_timeline", "1"},
               {"archive_mode", "on"},
               {"archive_command", archive_command(ground_.helper(), segments, Bytes{0})}});
-  ASSERT_TRUE(pgtwig::testing::wait_until([&] { return copy.is_promoted(); })) << read_file(copy.log());
+  ASSERT_TRUE(pgtwig::support::wait_until([&] { return copy.is_promoted(); })) << read_file(copy.log());
   EXPECT_EQ(copy.sql("SELECT count(*) FROM t"), "60000");
   EXPECT_EQ(fetch_progress(own.restore()), last);
   EXPECT_FALSE(std::filesystem::exists(own.restore() / "00000002.history"));
@@ -180,7 +180,7 @@ TEST_F(RealSegments, AreFetchedByARecovery) {
   copy.sql("CREATE TABLE u AS SELECT generate_series(1, 60000) AS n");
   const std::string of_new_timeline = copy.switch_segment();
   EXPECT_THAT(of_new_timeline, StartsWith("00000002"));
-  ASSERT_TRUE(pgtwig::testing::wait_until([&] { return std::filesystem::exists(own.segments() / of_new_timeline); }));
+  ASSERT_TRUE(pgtwig::support::wait_until([&] { return std::filesystem::exists(own.segments() / of_new_timeline); }));
   std::vector<std::string> names;
   for (const ArchivedFile& file : own.list()) names.push_back(file.name);
   EXPECT_THAT(names, Contains("00000002.history"));
@@ -202,7 +202,7 @@ TEST_F(RealSegments, StopARecoveryWhenOneCannotBeRead) {
   } catch (const Error&) {
     // It may come up before it asks for the file.
   }
-  ASSERT_TRUE(pgtwig::testing::wait_until([&] { return !copy.is_running(); })) << read_file(copy.log());
+  ASSERT_TRUE(pgtwig::support::wait_until([&] { return !copy.is_running(); })) << read_file(copy.log());
   EXPECT_THAT(read_file(copy.log()), HasSubstr(" is a link, not a file"));
   EXPECT_THAT(read_file(copy.log()), HasSubstr("child process exited with exit code 255"));
 }

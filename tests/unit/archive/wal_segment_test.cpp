@@ -10,8 +10,8 @@
 namespace pgtwig::archive {
 namespace {
 
+using support::MadeSegment;
 using ::testing::HasSubstr;
-using testing::MadeSegment;
 
 Bytes any_segment_size() {
   return Bytes{std::uint64_t{1} << *rc::gen::inRange(20, 31)};

@@ -40,7 +40,7 @@ class ConfigFile : public ::testing::Test {
     return read_file(file_);
   }
 
-  testing::TemporaryDirectory directory_;
+  support::TemporaryDirectory directory_;
   std::filesystem::path file_ = directory_ / "pgtwig.toml";
 };
 

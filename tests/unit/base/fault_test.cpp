@@ -25,7 +25,7 @@ class FaultPoints : public ::testing::Test {
     setenv("PGTWIG_FAULT", faults.c_str(), 1);
     fault::set_up_from_environment();
   }
-  testing::TemporaryDirectory directory_;
+  support::TemporaryDirectory directory_;
 };
 
 TEST_F(FaultPoints, DoNothingUnlessAsked) {
@@ -87,7 +87,7 @@ TEST_F(FaultPoints, AreRefusedWhenMalformed) {
 }
 
 TEST(Log, GoesToAFileThatOnlyItsOwnerReadsAtTheLevelAsked) {
-  testing::TemporaryDirectory directory;
+  support::TemporaryDirectory directory;
   log::set_up(directory / "daemon.log", "info");
   log::debug("not this");
   log::info("branch {} created", "demo/dev");

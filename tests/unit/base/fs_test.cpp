@@ -14,7 +14,7 @@
 namespace pgtwig {
 namespace {
 
-using testing::TemporaryDirectory;
+using support::TemporaryDirectory;
 
 mode_t mode_of(const std::filesystem::path& path) {
   struct stat status{};

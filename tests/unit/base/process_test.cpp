@@ -49,7 +49,7 @@ TEST(RunCommand, FeedsInputOfAnySizeToAProgramThatReadsItOrNot) {
 }
 
 TEST(RunCommand, ReadsFromAGivenDescriptorAndOtherwiseFromNothing) {
-  testing::TemporaryDirectory directory;
+  support::TemporaryDirectory directory;
   write_file(directory / "input", "from a file");
   UniqueFd input(open((directory / "input").c_str(), O_RDONLY));
   Command command{.argv = {"cat"}};
@@ -68,7 +68,7 @@ TEST(RunCommand, ReadsAndDropsWhatIsBeyondTheLimit) {
 }
 
 TEST(RunCommand, KillsAProgramThatTakesTooLongWithItsChildren) {
-  testing::TemporaryDirectory directory;
+  support::TemporaryDirectory directory;
   Command command = shell("sleep 1000 & echo $! > child; wait");
   command.directory = directory.path();
   command.timeout = 200ms;
@@ -87,7 +87,7 @@ TEST(RunCommand, KillsAProgramThatTakesTooLongWithItsChildren) {
 }
 
 TEST(RunCommand, DoesNotWaitForAServerThatKeepsItsOutputOpen) {
-  testing::TemporaryDirectory directory;
+  support::TemporaryDirectory directory;
   Command command = shell("setsid sleep 1000 & echo $! > server; echo started");
   command.directory = directory.path();
   EXPECT_EQ(run_command(command).output, "started\n");
@@ -269,7 +269,7 @@ TEST(ProcessStartTicks, TellProcessesApartAndSurviveAStrangeName) {
   const auto own = process_start_ticks(getpid());
   ASSERT_TRUE(own);
   EXPECT_EQ(process_start_ticks(getpid()), own);
-  testing::TemporaryDirectory directory;
+  support::TemporaryDirectory directory;
   const auto program = directory / ") R 1 (x";
   std::filesystem::copy_file("/bin/cat", program);
   const std::string stat = run_command({.argv = {program.string(), "/proc/self/stat"}}).output;

@@ -17,7 +17,7 @@
 namespace pgtwig::catalog {
 namespace {
 
-using pgtwig::testing::error_of;
+using pgtwig::support::error_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 

@@ -13,7 +13,7 @@
 namespace pgtwig::cli {
 namespace {
 
-using pgtwig::testing::wait_until;
+using pgtwig::support::wait_until;
 
 TEST(InterruptWatch, CountsAndEndsNothing) {
   std::atomic<int> last = 0;

@@ -17,8 +17,8 @@ namespace {
 
 using api::RunningServer;
 using api::ServedEngine;
-using pgtwig::testing::error_of;
-using pgtwig::testing::TemporaryDirectory;
+using pgtwig::support::error_of;
+using pgtwig::support::TemporaryDirectory;
 using ::testing::HasSubstr;
 
 Client connect(const Paths& paths) {

@@ -44,7 +44,7 @@ TEST(ConnectionCounter, SeesAConnectionOfThisMachine) {
   EXPECT_EQ(counter.count(ntohs(address.sin_port)), 0);
   const UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   ASSERT_EQ(::connect(client.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
-  EXPECT_TRUE(pgtwig::testing::wait_until([&] { return counter.count(ntohs(address.sin_port)) == 1; }));
+  EXPECT_TRUE(pgtwig::support::wait_until([&] { return counter.count(ntohs(address.sin_port)) == 1; }));
 }
 
 }  // namespace

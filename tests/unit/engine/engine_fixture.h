@@ -65,7 +65,7 @@ class EngineTest : public ::testing::Test {
     EngineParts parts{.paths = paths,
                       .config = config,
                       .catalog = catalog::open_catalog(paths.catalog(), installation_),
-                      .runtimes = pgtwig::testing::native_only(),
+                      .runtimes = pgtwig::support::native_only(),
                       .clock = std::make_unique<SystemClock>(),
                       .daemon_user = OsUser::current(),
                       .instance_user = instance_user_,

@@ -12,7 +12,7 @@
 namespace pgtwig::engine {
 namespace {
 
-using pgtwig::testing::code_of;
+using pgtwig::support::code_of;
 
 constexpr PortRange range{.first = 22001, .last = 22004};
 

@@ -21,7 +21,7 @@ class RecoveryTest : public EngineTest {
   }
   void reopen_and_wait() {
     open_engine();
-    ASSERT_TRUE(testing::wait_until([&] { return engine_->housekeeping().has_restored(); }, std::chrono::seconds(30)));
+    ASSERT_TRUE(support::wait_until([&] { return engine_->housekeeping().has_restored(); }, std::chrono::seconds(30)));
   }
 };
 
@@ -105,7 +105,7 @@ TEST_F(RecoveryTest, ExpiryWaitsForASnapshotThatSomebodyMadeAndForNoOther) {
                     {.branch = path("dev"), .name = std::string(catalog::snapshot_kind_name(kind)), .kind = kind},
                     listener_);
   }
-  EXPECT_EQ(testing::code_of([&] { delete_branch(*engine_, request, listener_); }), ErrorCode::conflict);
+  EXPECT_EQ(support::code_of([&] { delete_branch(*engine_, request, listener_); }), ErrorCode::conflict);
   delete_snapshot(*engine_, {.branch = path("dev"), .name_or_id = "manual"}, listener_);
   EXPECT_EQ(delete_branch(*engine_, request, listener_).size(), 1U);
 }

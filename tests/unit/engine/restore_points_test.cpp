@@ -15,15 +15,15 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
-const ProjectId project = ProjectId::random();
-const BranchId branch = BranchId::random();
+const ProjectId owner_project = ProjectId::random();
+const BranchId owner_branch = BranchId::random();
 const TimePoint monday = *parse_rfc3339("2026-03-02T00:00:00Z");
 
 catalog::SnapshotRecord restore_point(const IncarnationId& body, TimePoint time,
                                       catalog::SnapshotKind kind = catalog::SnapshotKind::scheduled) {
   return {.id = IncarnationId::random(),
-          .project = project,
-          .branch = branch,
+          .project = owner_project,
+          .branch = owner_branch,
           .incarnation = body,
           .name = format_rfc3339(time),
           .message = {},
@@ -33,8 +33,8 @@ catalog::SnapshotRecord restore_point(const IncarnationId& body, TimePoint time,
 
 catalog::IncarnationRecord body_since(TimePoint began, std::optional<IncarnationId> source = {}) {
   return {.id = IncarnationId::random(),
-          .project = project,
-          .branch = branch,
+          .project = owner_project,
+          .branch = owner_branch,
           .cause = "create",
           .source = source,
           .origin = {},

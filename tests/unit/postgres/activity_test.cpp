@@ -11,7 +11,7 @@
 namespace pgtwig::postgres {
 namespace {
 
-using pgtwig::testing::wait_until;
+using pgtwig::support::wait_until;
 
 class ActivityOf : public WithInstance {
  protected:

@@ -71,7 +71,7 @@ TEST_F(Cluster, KeepsItsSocketsAndFilesFromOthers) {
 }
 
 TEST_F(Cluster, LeavesNothingBehindWhenInitdbFails) {
-  pgtwig::testing::TemporaryDirectory other;
+  pgtwig::support::TemporaryDirectory other;
   TestInstance failing(other.path());
   try {
     failing.init("xx_XX.no-such-locale");
@@ -140,7 +140,7 @@ TEST_F(Cluster, FailsAStartWithPostgresOwnWordsForABadSetting) {
 }
 
 TEST_F(Cluster, SaysThatItsPortIsTaken) {
-  pgtwig::testing::TemporaryDirectory other_directory;
+  pgtwig::support::TemporaryDirectory other_directory;
   TestInstance other(other_directory.path());
   other.init();
   other.start();

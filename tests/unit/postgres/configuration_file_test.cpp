@@ -38,7 +38,7 @@ TEST(ConfigurationLine, KnowsItsNumber) {
 }
 
 TEST(ConfigurationOfADataDirectory, EndsThoughItsFilesIncludeEachOtherManyTimes) {
-  pgtwig::testing::TemporaryDirectory directory;
+  pgtwig::support::TemporaryDirectory directory;
   std::string includes;
   for (int i = 0; i < 20; ++i) includes += "include 'b/" + std::to_string(i % 2) + ".conf'\n";
   std::filesystem::create_directory(directory / "b");

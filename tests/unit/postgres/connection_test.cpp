@@ -64,7 +64,7 @@ TEST_F(ConnectionTo, AServerThatTakesTooLongIsClosedAndEndsTheStatement) {
   EXPECT_EQ(failure([&] { connection.query("SELECT pg_sleep(60)"); }).code(), ErrorCode::timed_out);
   EXPECT_FALSE(connection.is_usable());
   EXPECT_EQ(failure([&] { connection.query("SELECT 1"); }).code(), ErrorCode::postgres_failed);
-  EXPECT_TRUE(pgtwig::testing::wait_until(
+  EXPECT_TRUE(pgtwig::support::wait_until(
       [&] { return other.value("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'") == "0"; }));
 }
 
@@ -128,7 +128,7 @@ TEST_F(ConnectionTo, ADeadBackendIsNoticed) {
   EXPECT_TRUE(connection.is_usable());
   Connection other = instance.connect();
   other.query("SELECT pg_terminate_backend($1::int)", {std::to_string(connection.backend_pid())});
-  EXPECT_TRUE(pgtwig::testing::wait_until([&] { return !connection.is_usable(); }));
+  EXPECT_TRUE(pgtwig::support::wait_until([&] { return !connection.is_usable(); }));
   const Error error = failure([&] { connection.query("SELECT 1"); });
   EXPECT_EQ(error.code(), ErrorCode::postgres_failed);
 }

@@ -42,7 +42,7 @@ TEST_F(SourceFactsOf, ABusyClusterNameWhatABranchMustKnow) {
   const auto outside = temporary.path() / "tablespace";
   make_directories(outside, 0700);
   if (::geteuid() == 0) {
-    ASSERT_EQ(::chown(outside.c_str(), pgtwig::testing::postgres_user().uid, pgtwig::testing::postgres_user().gid), 0);
+    ASSERT_EQ(::chown(outside.c_str(), pgtwig::support::postgres_user().uid, pgtwig::support::postgres_user().gid), 0);
   }
   instance.configuration.user_settings = {{"max_prepared_transactions", "2"}, {"full_page_writes", "off"}};
   Connection connection = instance.start();
@@ -112,7 +112,7 @@ class BackupOf : public WithInstance {
     // A file that goes away meanwhile is no failure of such a copy.
     run_command(command);
   }
-  pgtwig::testing::TemporaryDirectory copy_directory;
+  pgtwig::support::TemporaryDirectory copy_directory;
   TestInstance copy{copy_directory.path()};
 };
 
@@ -138,7 +138,7 @@ TEST_F(BackupOf, ABusySourceRecoversWithEverySumRight) {
       if (n % 200 == 0) session.query("CHECKPOINT");
     }
   });
-  ASSERT_TRUE(pgtwig::testing::wait_until([&] { return acknowledged > 300; }));
+  ASSERT_TRUE(pgtwig::support::wait_until([&] { return acknowledged > 300; }));
   int acknowledged_before_end = 0;
   {
     BackupSession backup(connection);
@@ -151,7 +151,7 @@ TEST_F(BackupOf, ABusySourceRecoversWithEverySumRight) {
     EXPECT_EQ(label.tablespace_map, "");
     EXPECT_GT(label.end.value, 0u);
     write_file(copy.data() / "backup_label", label.backup_label, 0644);
-    const OsUser user = pgtwig::testing::postgres_user();
+    const OsUser user = pgtwig::support::postgres_user();
     ASSERT_EQ(::chown((copy.data() / "backup_label").c_str(), user.uid, user.gid), 0);
     remove_tree(copy.data() / "pg_wal");
     copy_file_by_file(instance.data() / "pg_wal", copy.data());

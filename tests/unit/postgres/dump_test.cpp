@@ -86,7 +86,7 @@ class Dump : public WithInstance {
     return target.connect().value("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == "0";
   }
 
-  pgtwig::testing::TemporaryDirectory target_directory;
+  pgtwig::support::TemporaryDirectory target_directory;
   TestInstance target{target_directory.path()};
 };
 
@@ -192,7 +192,7 @@ class ForeignDump : public ::testing::Test {
     ADD_FAILURE() << "it was taken";
     return {ErrorCode::internal, ""};
   }
-  pgtwig::testing::TemporaryDirectory temporary;
+  pgtwig::support::TemporaryDirectory temporary;
 };
 
 TEST_F(ForeignDump, IsRefusedSayingWhatToDo) {

@@ -35,7 +35,7 @@ class CleanFork : public WithInstance {
     return {};
   }
 
-  pgtwig::testing::TemporaryDirectory fork_directory;
+  pgtwig::support::TemporaryDirectory fork_directory;
   TestInstance fork{fork_directory.path()};
 };
 
@@ -116,7 +116,7 @@ TEST_F(CleanFork, RefusesExternalTablespacesAndLeavesThemAlone) {
   const auto outside = temporary.path() / "tablespace";
   make_directories(outside, 0700);
   if (::geteuid() == 0) {
-    const OsUser user = pgtwig::testing::postgres_user();
+    const OsUser user = pgtwig::support::postgres_user();
     ASSERT_EQ(::chown(outside.c_str(), user.uid, user.gid), 0);
   }
   {

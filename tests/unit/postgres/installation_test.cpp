@@ -24,7 +24,7 @@ class Installations : public ::testing::Test {
     return bin;
   }
   std::string top() const { return temporary.path(); }
-  pgtwig::testing::TemporaryDirectory temporary;
+  pgtwig::support::TemporaryDirectory temporary;
 };
 
 const Installation* find_major(const std::vector<Installation>& all, int major) {

@@ -62,7 +62,7 @@ TEST_F(Readiness, SaysWhatIsWrongWithADamagedCluster) {
 }
 
 TEST(LastFailureInLog, IsTheLastThatCounts) {
-  pgtwig::testing::TemporaryDirectory temporary;
+  pgtwig::support::TemporaryDirectory temporary;
   const auto file = temporary.path() / "log";
   EXPECT_EQ(last_failure_in_log(file, 0), "");
   const std::string first = "2026-01-01 00:00:00.000 UTC [1] FATAL:  of an earlier start\n";

@@ -25,7 +25,7 @@ TestInstance::TestInstance(const std::filesystem::path& directory, const Install
     : directory_(directory), installation_(installation) {
   configuration.files.directory = directory / "i";
   configuration.data_directory = directory / "data";
-  configuration.user = pgtwig::testing::postgres_user();
+  configuration.user = pgtwig::support::postgres_user();
   configuration.daemon = OsUser::current();
   configuration.port = free_port();
   configuration.cluster_name = "test/main";

@@ -71,7 +71,7 @@ std::uint16_t free_port();
 class WithInstance : public ::testing::Test {
  protected:
   void SetUp() override { instance.init(); }
-  pgtwig::testing::TemporaryDirectory temporary;
+  pgtwig::support::TemporaryDirectory temporary;
   TestInstance instance{temporary.path()};
 };
 

@@ -23,8 +23,8 @@ std::vector<Installation> all_installations() {
 }
 
 void expect_branch_works(const Installation& installation) {
-  pgtwig::testing::TemporaryDirectory source_directory;
-  pgtwig::testing::TemporaryDirectory branch_directory;
+  pgtwig::support::TemporaryDirectory source_directory;
+  pgtwig::support::TemporaryDirectory branch_directory;
   TestInstance source(source_directory.path(), installation);
   TestInstance branch(branch_directory.path(), installation);
   source.init();

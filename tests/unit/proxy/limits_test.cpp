@@ -9,7 +9,7 @@
 namespace pgtwig::proxy {
 namespace {
 
-using pgtwig::testing::code_of;
+using pgtwig::support::code_of;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 

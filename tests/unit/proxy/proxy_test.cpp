@@ -18,9 +18,9 @@
 namespace pgtwig::proxy {
 namespace {
 
-using namespace pgtwig::proxy::testing;
-using pgtwig::testing::TemporaryDirectory;
-using pgtwig::testing::wait_until;
+using namespace pgtwig::proxy::support;
+using pgtwig::support::TemporaryDirectory;
+using pgtwig::support::wait_until;
 using std::chrono::milliseconds;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;

@@ -9,8 +9,8 @@
 namespace pgtwig::proxy {
 namespace {
 
-using pgtwig::testing::code_of;
-using pgtwig::testing::error_of;
+using pgtwig::support::code_of;
+using pgtwig::support::error_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Pair;

@@ -18,7 +18,7 @@
 #include "proxy/wire/bytes.h"
 #include "proxy/wire/first_packet.h"
 
-namespace pgtwig::proxy::testing {
+namespace pgtwig::proxy::support {
 
 inline constexpr int patience_ms = 20'000;
 
@@ -133,4 +133,4 @@ class ScriptedInstance {
   std::thread acceptor_;
 };
 
-}  // namespace pgtwig::proxy::testing
+}  // namespace pgtwig::proxy::support

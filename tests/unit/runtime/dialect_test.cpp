@@ -12,7 +12,7 @@
 namespace pgtwig::runtime {
 namespace {
 
-using pgtwig::testing::code_of;
+using pgtwig::support::code_of;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsSupersetOf;

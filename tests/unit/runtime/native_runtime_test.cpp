@@ -25,8 +25,8 @@ namespace pgtwig::runtime {
 namespace {
 
 using namespace std::chrono_literals;
-using pgtwig::testing::postgres_programs;
-using pgtwig::testing::wait_until;
+using pgtwig::support::postgres_programs;
+using pgtwig::support::wait_until;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -117,8 +117,8 @@ class NativeRuntime : public ::testing::Test {
     return session;
   }
 
-  pgtwig::testing::TemporaryDirectory temporary_;
-  OsUser user_ = pgtwig::testing::postgres_user();
+  pgtwig::support::TemporaryDirectory temporary_;
+  OsUser user_ = pgtwig::support::postgres_user();
   std::unique_ptr<InstanceRuntime> runtime_ = make_native_runtime();
   std::unique_ptr<InstanceSpec> spec_;
 };
@@ -365,7 +365,7 @@ TEST_F(NativeRuntime, NeverRunsAServerAsRoot) {
 }
 
 TEST(WaitingChildOfADeadDaemon, EndsWithoutExecuting) {
-  pgtwig::testing::TemporaryDirectory temporary;
+  pgtwig::support::TemporaryDirectory temporary;
   int pipe_ends[2];
   ASSERT_EQ(::pipe(pipe_ends), 0);
   const pid_t daemon = ::fork();

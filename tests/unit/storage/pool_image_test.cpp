@@ -25,7 +25,7 @@ namespace pgtwig::storage {
 
 namespace {
 
-using pgtwig::testing::code_of;
+using pgtwig::support::code_of;
 
 Bytes allocated(const std::filesystem::path& file) {
   struct stat status{};
@@ -45,7 +45,7 @@ class PoolImage : public ::testing::TestWithParam<ImageFileSystem> {
     for (const auto& point : {mount_point_, elsewhere_}) {
       while (is_mounted(point) && umount2(point.c_str(), MNT_DETACH) == 0) continue;
     }
-    EXPECT_TRUE(pgtwig::testing::wait_until([&] { return !find_loop_device(image_); })) << "a loop device was leaked";
+    EXPECT_TRUE(pgtwig::support::wait_until([&] { return !find_loop_device(image_); })) << "a loop device was leaked";
   }
 
   void make_and_mount() {
@@ -53,7 +53,7 @@ class PoolImage : public ::testing::TestWithParam<ImageFileSystem> {
     mount_image(image_, mount_point_);
   }
 
-  pgtwig::testing::TemporaryDirectory directory_;
+  pgtwig::support::TemporaryDirectory directory_;
   std::filesystem::path image_ = directory_.path() / "pool image";
   std::filesystem::path mount_point_ = directory_.path() / "mount point";
   std::filesystem::path elsewhere_ = directory_.path() / "elsewhere";
@@ -174,7 +174,7 @@ TEST_P(PoolImage, GivesFreedBlocksBackToTheHost) {
   std::filesystem::remove(mount_point_ / "file");
   syncfs(root.get());
   EXPECT_GT(trim(mount_point_), 100_MiB);
-  EXPECT_TRUE(pgtwig::testing::wait_until([&] {
+  EXPECT_TRUE(pgtwig::support::wait_until([&] {
     trim(mount_point_);
     return allocated(image_) < 96_MiB;
   }));
@@ -230,7 +230,7 @@ TEST_P(PoolImage, ThatIsDamagedIsNotMountedAndLeavesNoLoopDevice) {
     }
   }
   EXPECT_EQ(code_of([&] { mount_image(image_, mount_point_); }), ErrorCode::storage_failed);
-  EXPECT_TRUE(pgtwig::testing::wait_until([&] { return !find_loop_device(image_); }));
+  EXPECT_TRUE(pgtwig::support::wait_until([&] { return !find_loop_device(image_); }));
 }
 
 TEST(HostReserve, IsATwentiethBetweenOneAndTenGibibytes) {

@@ -12,7 +12,7 @@
 namespace pgtwig::storage::zfs {
 namespace {
 
-using pgtwig::testing::code_of;
+using pgtwig::support::code_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
