@@ -71,7 +71,7 @@ format-check:
 	@$(sources) | xargs $(CLANG_FORMAT) --dry-run --Werror
 
 tidy: PRESET = tidy
-tidy: package_groups = build tidy
+tidy: package_groups = build tidy clang
 tidy: configure ## clang-tidy over src/
 	@run-$(CLANG_TIDY) -clang-tidy-binary $(CLANG_TIDY) -p $(build_dir) -j $(JOBS) -quiet \
 		$(if $(TIDY_CHECKS),-checks='$(TIDY_CHECKS)')
