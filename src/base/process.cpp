@@ -30,6 +30,8 @@ namespace {
 constexpr std::chrono::milliseconds kill_patience{5'000};
 // How much of what a failed program said goes into the error.
 // How much is taken from a pipe at once, in buffers of 64 KiB: the most that a pipe of an ordinary user holds.
+// Between two calls of a command's watch.
+constexpr std::chrono::milliseconds pause_between_watches{50};
 constexpr int parts_of_drain = 16;
 constexpr std::size_t reason_lines = 4;
 constexpr std::size_t reason_bytes = 600;
@@ -365,17 +367,23 @@ std::optional<StartFailure> wait_for_start(int report, const Command& command,
 
 void collect_until_end(const Child& child, Collector& output, Collector& error_output, const Command& command,
                        std::chrono::steady_clock::time_point deadline) {
+  auto next_watch = command.watch ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point::max();
   while (true) {
     std::array<pollfd, 3> waiting = {
         {{child.pidfd(), POLLIN, 0}, {output.fd(), POLLIN, 0}, {error_output.fd(), POLLIN, 0}}};
-    const int ready = poll(waiting.data(), waiting.size(), to_poll_timeout(deadline));
+    const int ready = poll(waiting.data(), waiting.size(), to_poll_timeout(std::min(deadline, next_watch)));
     if (ready < 0 && errno != EINTR) throw system_error(errno, "cannot wait for a process");
     // Its end, not the end of its output: a server that it left behind may hold the pipes open for ever.
     const bool ended = ready > 0 && (waiting[0].revents & POLLIN);
     output.drain();
     error_output.drain();
     if (ended) return;
-    if (std::chrono::steady_clock::now() >= deadline) throw timeout_error(command);
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= next_watch) {
+      if (command.watch()) deadline = now + command.timeout;
+      next_watch = now + pause_between_watches;
+    }
+    if (now >= deadline) throw timeout_error(command);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -33,6 +34,9 @@ struct Command {
   std::string input{};                               // what it reads on stdin
   int input_fd = -1;                                 // or this descriptor as its stdin
   std::chrono::milliseconds timeout{60'000};         // then it is killed, and Error timed_out is thrown
+  // Called some times a second while it runs; may throw, and the program is killed. True: there has been progress, and
+  // the timeout begins anew.
+  std::function<bool()> watch{};
   std::filesystem::path directory = "/";
   std::size_t output_limit = 8u << 20;  // the rest of either stream is read and dropped
 };

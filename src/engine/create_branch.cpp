@@ -59,28 +59,14 @@ Body planned_body(Engine& engine, const CreateBranch& request, const Body& sourc
   return body;
 }
 
-// Both leave it running, if it is to run.
 catalog::IncarnationRecord make_at_the_head(Engine& engine, Operation& operation, const CreateBranch& request,
-                                            const Body& source, Body& branch, std::optional<Ports::Reservation>& port) {
+                                            const Body& source, Body& branch) {
   if (source.snapshot) {
     fork_snapshot(engine, operation, *source.snapshot, branch);
   } else {
     fork_body(engine, operation, source, branch, request.consistency);
   }
-  catalog::IncarnationRecord incarnation = forked_incarnation(source, branch, "create");
-  if (request.start) start_new_body(engine, operation, branch, port, request.port);
-  return incarnation;
-}
-
-catalog::IncarnationRecord make_in_the_past(Engine& engine, Operation& operation, const CreateBranch& request,
-                                            const RecoveryPlan& plan, Body& branch,
-                                            std::optional<Ports::Reservation>& port) {
-  catalog::IncarnationRecord incarnation =
-      recover_body(engine, operation, plan, branch, "create", {.reservation = port, .wanted = request.port});
-  if (request.start && !branch.branch.maybe_has_subscriptions) return incarnation;
-  operation.step("Stop", [&] { engine.instances().stop(branch); });
-  if (request.start) start_new_body(engine, operation, branch, port, request.port);
-  return incarnation;
+  return forked_incarnation(source, branch, "create");
 }
 
 }  // namespace
@@ -124,10 +110,9 @@ BranchView create_branch(Engine& engine, const CreateBranch& request, Listener& 
   if (request.start) engine.instances().require_memory(branch);
 
   return engine.operations().run("branch create", path.text(), listener, [&](Operation& operation) {
-    catalog::IncarnationRecord incarnation = [&] {
-      if (plan) return make_in_the_past(engine, operation, request, *plan, branch, port);
-      return make_at_the_head(engine, operation, request, source, branch, port);
-    }();
+    catalog::IncarnationRecord incarnation = plan ? recover_body(engine, operation, *plan, branch, "create")
+                                                  : make_at_the_head(engine, operation, request, source, branch);
+    if (request.start) start_new_body(engine, operation, branch, port, request.port);
     auto transaction = engine.catalog().begin();
     transaction->insert(branch.branch);
     record_incarnation(*transaction, incarnation, engine.clock().now());

@@ -20,6 +20,7 @@
 #include "postgres/control_file.h"
 #include "postgres/hygiene.h"
 #include "postgres/readiness.h"
+#include "postgres/roles.h"
 
 namespace pgtwig::engine {
 namespace {
@@ -221,8 +222,7 @@ Instances::Transition::~Transition() {
   instances_.in_transition_.erase(instances_.in_transition_.find(id_));
 }
 
-void Instances::start(const Body& body, const StartOptions& options) {
-  const Transition transition(*this, body.branch.incarnation);
+runtime::InstanceSpec Instances::prepare(const Body& body, const StartOptions& options) {
   // An instance runs on a leased volume only, so that storage which several hosts reach can be fenced.
   body.pool->driver->attach(body.branch.incarnation, body.branch.host);
   runtime::InstanceSpec instance = spec(body);
@@ -236,12 +236,20 @@ void Instances::start(const Body& body, const StartOptions& options) {
   instance.settings = postgres::command_line_settings(settings);
   write_file(instance.directory / terms_file_name, terms_of(body));
   if (body.branch.durability == catalog::Durability::none) mark_unflushed(body);
+  return instance;
+}
+
+void Instances::start(const Body& body, const StartOptions& options) {
+  const Transition transition(*this, body.branch.incarnation);
+  const runtime::InstanceSpec instance = prepare(body, options);
+  runtime::InstanceRuntime& runtime = engine_.runtime(body.project.runtime);
+  const postgres::InstanceFiles files{.directory = instance.directory};
   const std::uint64_t log_offset = size_or_zero(instance.log_file);
   close_connections(body.branch.incarnation);
   const std::optional<ProcessHandle> process = runtime.start(instance);
   try {
     fault::point("instance.started");
-    const postgres::ReadinessProbe probe{.connect = {.socket_directory = settings.files.socket_directory(),
+    const postgres::ReadinessProbe probe{.connect = {.socket_directory = files.socket_directory(),
                                                      .port = body.branch.port,
                                                      .server_user = instance.user.name,
                                                      .server_pid = process ? process->pid() : 0},
@@ -265,6 +273,54 @@ void Instances::start(const Body& body, const StartOptions& options) {
     if (error.code() == ErrorCode::cancelled) throw;
     error.add_context(fmt::format("PostgreSQL of {} did not start", body.name()));
     if (error.hint().empty()) error.set_hint(fmt::format("`pgtwig branch logs {}` shows its log", body.name()));
+    throw;
+  }
+}
+
+postgres::RecoveryOutcome Instances::recover(const Body& body, const RecoveryOptions& options) {
+  // A container is ended by name, and a session in one has none.
+  return body.project.image ? recover_in_server(body, options) : recover_in_session(body, options);
+}
+
+postgres::RecoveryOutcome Instances::recover_in_server(const Body& body, const RecoveryOptions& options) {
+  start(body, {.timeout = options.timeout, .recovery = options.settings, .watch = options.watch});
+  try {
+    Admin connection = admin(body);
+    postgres::RecoveryOutcome outcome = postgres::read_recovery_outcome(*connection, open_directory(body.data()).get());
+    if (!options.password.empty()) postgres::set_password(*connection, postgres::owner_role, options.password);
+    connection.drop();
+    stop(body);
+    return outcome;
+  } catch (...) {
+    stop(body, runtime::StopMode::immediate);
+    throw;
+  }
+}
+
+postgres::RecoveryOutcome Instances::recover_in_session(const Body& body, const RecoveryOptions& options) {
+  const Transition transition(*this, body.branch.incarnation);
+  const runtime::InstanceSpec instance = prepare(body, {.recovery = options.settings});
+  std::vector<std::string> statements;
+  if (!options.password.empty()) {
+    statements.push_back(postgres::set_password_statement(postgres::owner_role, options.password));
+  }
+  try {
+    postgres::RecoveryOutcome outcome =
+        postgres::recover_in_session({.installation = installation_of(engine_, body.project),
+                                      .data_directory = body.data(),
+                                      .user = instance.user,
+                                      .settings = instance.settings,
+                                      .statements = statements,
+                                      .log_file = instance.log_file,
+                                      .timeout = options.timeout,
+                                      .watch = options.watch});
+    body.pool->driver->flush(body.branch.incarnation);
+    body.pool->driver->detach(body.branch.incarnation);
+    return outcome;
+  } catch (Error& error) {
+    body.pool->driver->detach(body.branch.incarnation);
+    if (error.code() == ErrorCode::cancelled) throw;
+    error.add_context(fmt::format("PostgreSQL of {} did not recover", body.name()));
     throw;
   }
 }

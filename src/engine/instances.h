@@ -21,6 +21,7 @@
 #include "engine/pools.h"
 #include "postgres/cluster.h"
 #include "postgres/connection.h"
+#include "postgres/recovery.h"
 #include "runtime/instance_runtime.h"
 
 namespace pgtwig::engine {
@@ -53,6 +54,13 @@ struct StartOptions {
   std::function<bool()> watch = {};
 };
 
+struct RecoveryOptions {
+  postgres::SettingList settings;     // postgres::recovery_settings()
+  std::string password;               // of the owner role afterwards; empty: as it was then
+  std::chrono::milliseconds timeout;  // without progress
+  std::function<bool()> watch;        // as StartOptions::watch
+};
+
 class Instances {
  public:
   explicit Instances(Engine& engine) : engine_(engine) {}
@@ -60,6 +68,8 @@ class Instances {
   // Starts the postmaster and returns when a query works. Throws Error postgres_failed with PostgreSQL's own words,
   // busy when its port was taken, timed_out; the instance then is stopped again.
   void start(const Body& body, const StartOptions& options = {});
+  // Recovers a body that is prepared for it, as whoever asks says. It is left stopped and on disk. Throws as start().
+  postgres::RecoveryOutcome recover(const Body& body, const RecoveryOptions& options);
   // Throws Error no_space, with the numbers, when the machine has too little memory left for it.
   void require_memory(const Body& body) const;
   // Fine when it is not running.
@@ -122,6 +132,10 @@ class Instances {
 
  private:
   runtime::InstanceSpec spec(const Body& body) const;
+  // Writes all that a start needs besides the volume.
+  runtime::InstanceSpec prepare(const Body& body, const StartOptions& options);
+  postgres::RecoveryOutcome recover_in_server(const Body& body, const RecoveryOptions& options);
+  postgres::RecoveryOutcome recover_in_session(const Body& body, const RecoveryOptions& options);
   // What runs there, or did last: it may be another than its project's by now.
   runtime::InstanceRuntime& runtime_of(const runtime::InstanceSpec& instance) const;
   postgres::InstanceConfiguration configuration(const Body& body, const StartOptions& options) const;

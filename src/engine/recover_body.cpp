@@ -154,36 +154,13 @@ bool may_be_the_end(const archive::Target& target) {
 
 class Recovery {
  public:
-  Recovery(Engine& engine, Operation& operation, const RecoveryPlan& plan, Body& target, const PortChoice& port)
-      : engine_(engine), operation_(operation), plan_(plan), target_(target), port_(port) {}
-
-  void replay() {
-    const postgres::TablespaceGuard guard(target_.data());
-    try {
-      start(setting_of(plan_.moment.target));
-    } catch (const Error& error) {
-      const auto failure = postgres::failure_of_recovery(error.message());
-      if (!failure) throw;
-      if (*failure != postgres::RecoveryFailure::target_not_reached) throw makes_tablespace();
-      if (!may_be_the_end(plan_.moment.target)) throw not_found();
-      // Nothing later than the target was met: the end is the answer, provided that it is the end.
-      start(std::nullopt);
-      came_to_end_ = true;
-    }
-  }
+  Recovery(Engine& engine, Operation& operation, const RecoveryPlan& plan, const Body& target)
+      : engine_(engine), operation_(operation), plan_(plan), target_(target) {}
 
   // What became of it; throws when that isn't what was asked for.
-  postgres::RecoveryOutcome finish() {
-    const UniqueFd data = open_directory(target_.data());
-    postgres::refuse_external_tablespaces(data.get());
-    const postgres::RecoveryOutcome outcome =
-        postgres::read_recovery_outcome(*engine_.instances().admin(target_), data.get());
-    if (came_to_end_ && outcome.switched_at < plan_.replay.must_reach) {
-      throw Error(ErrorCode::postgres_failed,
-                  fmt::format("replay of {} ended at {}, before {}: a WAL segment is damaged", plan_.branch,
-                              format_lsn(outcome.switched_at), format_lsn(plan_.replay.must_reach)),
-                  "`pgtwig wal verify` finds it");
-    }
+  postgres::RecoveryOutcome run() {
+    postgres::RecoveryOutcome outcome = replay();
+    postgres::refuse_external_tablespaces(open_directory(target_.data()).get());
     for (const std::string& gid : outcome.prepared_transactions) {
       operation_.warn(fmt::format(
           "the prepared transaction {} came along and holds its locks; end it with ROLLBACK PREPARED", gid));
@@ -193,29 +170,54 @@ class Recovery {
   }
 
  private:
-  void start(const std::optional<postgres::RecoveryTarget>& target) {
+  postgres::RecoveryOutcome replay() {
+    const postgres::TablespaceGuard guard(target_.data());
+    try {
+      return replay_to(setting_of(plan_.moment.target));
+    } catch (const Error& error) {
+      const auto failure = postgres::failure_of_recovery(error.message());
+      if (!failure) throw;
+      if (*failure != postgres::RecoveryFailure::target_not_reached) throw makes_tablespace();
+      if (!may_be_the_end(plan_.moment.target)) throw not_found();
+    }
+    // Nothing later than the target was met: the end is the answer, provided that it is the end.
+    postgres::RecoveryOutcome outcome = replay_to(std::nullopt);
+    if (outcome.switched_at < plan_.replay.must_reach) {
+      throw Error(ErrorCode::postgres_failed,
+                  fmt::format("replay of {} ended at {}, before {}: a WAL segment is damaged", plan_.branch,
+                              format_lsn(outcome.switched_at), format_lsn(plan_.replay.must_reach)),
+                  "`pgtwig wal verify` finds it");
+    }
+    return outcome;
+  }
+
+  postgres::RecoveryOutcome replay_to(const std::optional<postgres::RecoveryTarget>& target) {
     constexpr int most_attempts = 5;
     for (int attempt = 1;; ++attempt) {
       try {
-        return start_once(target);
+        return replay_on_port(target);
       } catch (const Error& error) {
-        if (error.code() != ErrorCode::busy || port_.wanted || attempt == most_attempts) throw;
+        if (error.code() != ErrorCode::busy || attempt == most_attempts) throw;
       }
-      port_.reservation.emplace(engine_.ports().reserve(std::nullopt));
-      target_.branch.port = port_.reservation->port();
     }
   }
 
-  void start_once(const std::optional<postgres::RecoveryTarget>& target) {
+  // One of its own for that time, where there is need of one: it is no other's before all is done.
+  postgres::RecoveryOutcome replay_on_port(const std::optional<postgres::RecoveryTarget>& target) {
+    const Ports::Reservation port = engine_.ports().reserve(std::nullopt);
+    Body at_work = target_;
+    at_work.branch.port = port.port();
     const archive::LocalArchive archive = archive_of(target_);
     ReplayProgress progress(operation_, plan_.lineage, plan_.replay, archive);
-    engine_.instances().start(target_,
-                              {.timeout = replay_patience,
-                               .recovery = postgres::recovery_settings(
-                                   {.restore_command = archive::restore_command(engine_.helper(), archive.restore()),
-                                    .target = target,
-                                    .timeline = plan_.replay.timeline}),
-                               .watch = [&progress] { return progress.look(); }});
+    return engine_.instances().recover(
+        at_work, {.settings = postgres::recovery_settings(
+                      {.restore_command = archive::restore_command(engine_.helper(), archive.restore()),
+                       .target = target,
+                       .timeline = plan_.replay.timeline}),
+                  // It may have been another one at that moment.
+                  .password = target_.branch.password,
+                  .timeout = replay_patience,
+                  .watch = [&progress] { return progress.look(); }});
   }
 
   Error makes_tablespace() const {
@@ -236,9 +238,7 @@ class Recovery {
   Engine& engine_;
   Operation& operation_;
   const RecoveryPlan& plan_;
-  Body& target_;
-  const PortChoice& port_;
-  bool came_to_end_ = false;
+  const Body& target_;
 };
 
 void stage(Engine& engine, const RecoveryPlan& plan, const Body& target) {
@@ -303,41 +303,18 @@ RecoveryPlan plan_recovery(Engine& engine, const Body& branch, const Point& poin
 }
 
 catalog::IncarnationRecord recover_body(Engine& engine, Operation& operation, const RecoveryPlan& plan, Body& target,
-                                        std::string cause, const PortChoice& port) {
-  const std::string password = target.branch.password;
+                                        std::string cause) {
   fork_snapshot(engine, operation, plan.start, target);
   operation.step("Stage WAL", [&] { stage(engine, plan, target); });
-  Recovery recovery(engine, operation, plan, target, port);
-  operation.step("Replay WAL", [&] { recovery.replay(); });
-  try {
-    const postgres::RecoveryOutcome outcome = recovery.finish();
-    if (!password.empty()) {
-      // It may have been another one at that moment.
-      postgres::set_password(*engine.instances().admin(target), postgres::owner_role, password);
-    }
-    target.branch.maybe_has_subscriptions = outcome.has_subscriptions;
-    target.branch.origin = {.branch = plan.branch,
-                            .snapshot = {},
-                            .lsn = format_lsn(outcome.switched_at),
-                            // When it was made, which a rebuilt catalog and a time to live go by.
-                            .time = target.branch.origin.time};
-    return record_of(plan, target, outcome, std::move(cause));
-  } catch (...) {
-    engine.instances().stop(target, runtime::StopMode::immediate);
-    throw;
-  }
-}
-
-catalog::IncarnationRecord recover_and_stop(Engine& engine, Operation& operation, const RecoveryPlan& plan,
-                                            Body& target, std::string cause) {
-  const std::uint16_t own_port = target.branch.port;
-  std::optional<Ports::Reservation> port = engine.ports().reserve(std::nullopt);
-  target.branch.port = port->port();
-  catalog::IncarnationRecord incarnation =
-      recover_body(engine, operation, plan, target, std::move(cause), {.reservation = port, .wanted = std::nullopt});
-  engine.instances().stop(target);
-  target.branch.port = own_port;
-  return incarnation;
+  const postgres::RecoveryOutcome outcome =
+      operation.step("Replay WAL", [&] { return Recovery(engine, operation, plan, target).run(); });
+  target.branch.maybe_has_subscriptions = outcome.has_subscriptions;
+  target.branch.origin = {.branch = plan.branch,
+                          .snapshot = {},
+                          .lsn = format_lsn(outcome.switched_at),
+                          // When it was made, which a rebuilt catalog and a time to live go by.
+                          .time = target.branch.origin.time};
+  return record_of(plan, target, outcome, std::move(cause));
 }
 
 }  // namespace pgtwig::engine

@@ -19,7 +19,7 @@ BranchReference parent_head() {
 // Out of what `from` names, which the plan, if there is one, leads to.
 catalog::IncarnationRecord make_volume(Engine& engine, Operation& operation, const ResetBranch& request,
                                        const Body& source, const std::optional<RecoveryPlan>& plan, Body& fresh) {
-  if (plan) return recover_and_stop(engine, operation, *plan, fresh, "reset");
+  if (plan) return recover_body(engine, operation, *plan, fresh, "reset");
   if (source.snapshot) {
     fork_snapshot(engine, operation, *source.snapshot, fresh);
   } else {

@@ -39,7 +39,7 @@ catalog::SnapshotRecord state_before(Engine& engine, const Body& old, const std:
 
 catalog::IncarnationRecord make_volume(Engine& engine, Operation& operation, const Body& source,
                                        const std::optional<RecoveryPlan>& plan, Body& fresh) {
-  if (plan) return recover_and_stop(engine, operation, *plan, fresh, "restore");
+  if (plan) return recover_body(engine, operation, *plan, fresh, "restore");
   fork_snapshot(engine, operation, *source.snapshot, fresh);
   return forked_incarnation(source, fresh, "restore");
 }

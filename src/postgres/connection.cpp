@@ -281,9 +281,11 @@ std::string Connection::database() const {
   return name == nullptr ? "" : name;
 }
 
-std::string Connection::scram_verifier(const std::string& role, const std::string& password) {
+std::string scram_verifier(const std::string& role, const std::string& password) {
+  // It is computed here: the library takes a connection only to ask which method the server wants, and for its errors.
+  const std::unique_ptr<PGconn, decltype(&PQfinish)> unconnected(PQconnectStart("host=/ port=none"), &PQfinish);
   const std::unique_ptr<char, decltype(&PQfreemem)> verifier(
-      PQencryptPasswordConn(connection_.get(), password.c_str(), role.c_str(), "scram-sha-256"), &PQfreemem);
+      PQencryptPasswordConn(unconnected.get(), password.c_str(), role.c_str(), "scram-sha-256"), &PQfreemem);
   if (!verifier) throw Error(ErrorCode::postgres_failed, "cannot compute a SCRAM verifier of the password");
   return verifier.get();
 }

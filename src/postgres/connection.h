@@ -62,9 +62,6 @@ class Connection {
   // Whether the other end still answers, without a round trip when it is plainly dead.
   bool is_usable();
   int server_version() const;  // 150018
-  // What ALTER ROLE takes instead of the password itself, which then reaches neither the server's log nor its
-  // statistics.
-  std::string scram_verifier(const std::string& role, const std::string& password);
   int backend_pid() const;
   std::string database() const;
 
@@ -78,6 +75,9 @@ class Connection {
   std::unique_ptr<pg_conn, Closer> connection_;
   std::chrono::milliseconds statement_timeout_;
 };
+
+// What ALTER ROLE takes instead of the password itself, which then reaches neither the server's log nor its statistics.
+std::string scram_verifier(const std::string& role, const std::string& password);
 
 std::string quote_literal(const std::string& text);
 std::string quote_identifier(const std::string& text);

@@ -81,26 +81,6 @@ std::optional<std::string_view> words_after(std::string_view line, std::string_v
   return words;
 }
 
-std::string last_failure_in(std::string_view log) {
-  constexpr auto severities = std::to_array<std::string_view>({"FATAL:", "PANIC:", "ERROR:"});
-  std::string failure;
-  std::string complaint;  // the last LOG: of a bad configuration file it says what is bad, the FATAL only that it is
-  std::string plain;      // what postgres says before it can log: "postgres: could not ...", perhaps on several lines
-  for (const std::string_view line : lines_of(log)) {
-    for (const std::string_view severity : severities) {
-      const auto words = words_after(line, severity);
-      if (!words) continue;
-      const bool is_explained = words->starts_with("configuration file") && !complaint.empty();
-      failure = is_explained ? fmt::format("{}; {}", complaint, *words) : *words;
-    }
-    if (const auto words = words_after(line, "LOG:")) complaint = *words;
-    if (line.find("LOG:") == std::string_view::npos && !line.empty()) {
-      plain = line.starts_with("postgres: ") || plain.empty() ? std::string(line) : fmt::format("{} {}", plain, line);
-    }
-  }
-  return failure.empty() ? plain : failure;
-}
-
 // One attempt to get in; nullopt when it is too early.
 std::optional<Connection> try_to_enter(const ReadinessProbe& probe, SteadyTime deadline) {
   ConnectOptions options = probe.connect;
@@ -119,8 +99,24 @@ std::optional<Connection> try_to_enter(const ReadinessProbe& probe, SteadyTime d
 
 }  // namespace
 
-std::string last_failure_in_log(const std::filesystem::path& log_file, std::uint64_t offset) {
-  return last_failure_in(read_end_of_log(log_file, offset));
+std::string last_failure_in(std::string_view log) {
+  constexpr auto severities = std::to_array<std::string_view>({"FATAL:", "PANIC:", "ERROR:"});
+  std::string failure;
+  std::string complaint;  // the last LOG: of a bad configuration file it says what is bad, the FATAL only that it is
+  std::string plain;      // what postgres says before it can log: "postgres: could not ...", perhaps on several lines
+  for (const std::string_view line : lines_of(log)) {
+    for (const std::string_view severity : severities) {
+      const auto words = words_after(line, severity);
+      if (!words) continue;
+      const bool is_explained = words->starts_with("configuration file") && !complaint.empty();
+      failure = is_explained ? fmt::format("{}; {}", complaint, *words) : *words;
+    }
+    if (const auto words = words_after(line, "LOG:")) complaint = *words;
+    if (line.find("LOG:") == std::string_view::npos && !line.empty()) {
+      plain = line.starts_with("postgres: ") || plain.empty() ? std::string(line) : fmt::format("{} {}", plain, line);
+    }
+  }
+  return failure.empty() ? plain : failure;
 }
 
 Error failure_of_start(const ReadinessProbe& probe) {

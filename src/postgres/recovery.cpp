@@ -4,13 +4,17 @@
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#include <array>
 #include <cerrno>
+#include <charconv>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "postgres/readiness.h"
 
 namespace pgtwig::postgres {
 namespace {
@@ -30,13 +34,51 @@ std::optional<Lsn> switch_in(std::string_view line) {
   return lsn ? std::optional(*lsn) : std::nullopt;
 }
 
-// The name of a WAL file begins with its timeline. Microseconds since 1970, to which PostgreSQL's times are exact.
-constexpr const char* outcome_query = R"(
-SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8),
-       (extract(epoch FROM pg_last_xact_replay_timestamp()) * 1000000)::bigint,
-       EXISTS (SELECT FROM pg_subscription),
-       gid
-FROM (SELECT 1) AS one LEFT JOIN pg_prepared_xacts ON true)";
+// One line of one column, as a single-user session can be asked it: "00000002 1764316532259123 f 676964 ...": timeline
+// (a WAL file's name begins with it), microseconds since 1970 of the last commit or "-", whether there are
+// subscriptions, names of prepared transactions in hexadecimal.
+constexpr const char* outcome_query =
+    "SELECT concat_ws(' ', substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), "
+    "coalesce((extract(epoch FROM pg_last_xact_replay_timestamp()) * 1000000)::bigint::text, '-'), "
+    "CASE WHEN EXISTS (SELECT FROM pg_subscription) THEN 't' ELSE 'f' END, "
+    "(SELECT string_agg(encode(textsend(gid), 'hex'), ' ') FROM pg_prepared_xacts)) AS outcome";
+
+std::string from_hexadecimal(std::string_view digits) {
+  std::string text;
+  for (; digits.size() >= 2; digits.remove_prefix(2)) {
+    unsigned byte = 0;
+    std::from_chars(digits.data(), digits.data() + 2, byte, 16);
+    text += static_cast<char>(byte);
+  }
+  return text;
+}
+
+RecoveryOutcome outcome_of(const std::string& answer, int data_directory) {
+  RecoveryOutcome outcome;
+  std::istringstream words(answer);
+  std::string time;
+  std::string has_subscriptions;
+  words >> std::hex >> outcome.timeline >> time >> has_subscriptions;
+  if (!words) throw Error(ErrorCode::postgres_failed, "PostgreSQL doesn't say what its recovery came to");
+  if (time != "-") outcome.last_commit = TimePoint(std::chrono::microseconds(std::stoll(time)));
+  outcome.has_subscriptions = has_subscriptions == "t";
+  for (std::string gid; words >> gid;) outcome.prepared_transactions.push_back(from_hexadecimal(gid));
+  const auto history = read_file_beneath(data_directory, fmt::format("pg_wal/{:08X}.history", outcome.timeline));
+  const auto switched_at = history ? last_switch(*history) : std::nullopt;
+  if (!switched_at)
+    throw Error(ErrorCode::postgres_failed, "PostgreSQL has not left the timeline that it recovered from");
+  outcome.switched_at = *switched_at;
+  return outcome;
+}
+
+// In what a single-user session writes: `\t 1: outcome = "..."\t(typeid = 25, ...`.
+std::string answer_in(std::string_view output) {
+  constexpr std::string_view begin_mark = "outcome = \"";
+  const auto begin = output.find(begin_mark);
+  if (begin == output.npos) return {};
+  const std::string_view rest = output.substr(begin + begin_mark.size());
+  return std::string(rest.substr(0, rest.find('"')));
+}
 
 }  // namespace
 
@@ -81,7 +123,10 @@ SettingList recovery_settings(const RecoveryOptions& options) {
 }
 
 void write_recovery_signal(int data_directory, const FileOwner& owner) {
-  write_file_durably_at(data_directory, "recovery.signal", "", 0600, owner);
+  // Not flushed: whoever recovers flushes what came of it.
+  const UniqueFd file =
+      open_beneath(data_directory, "recovery.signal", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (::fchown(file.get(), owner.uid, owner.gid) != 0) throw system_error(errno, "cannot make recovery.signal");
 }
 
 std::optional<RecoveryFailure> failure_of_recovery(std::string_view words) {
@@ -109,21 +154,28 @@ TablespaceGuard::~TablespaceGuard() {
 }
 
 RecoveryOutcome read_recovery_outcome(Connection& connection, int data_directory) {
-  RecoveryOutcome outcome;
-  const auto rows = connection.query(outcome_query);
-  const Row& first = rows.at(0);
-  outcome.timeline = static_cast<std::uint32_t>(std::stoul(first.at(0).value_or("0"), nullptr, 16));
-  if (first.at(1)) outcome.last_commit = TimePoint(std::chrono::microseconds(std::stoll(*first.at(1))));
-  outcome.has_subscriptions = first.at(2) == "t";
-  for (const Row& row : rows) {
-    if (row.at(3)) outcome.prepared_transactions.push_back(*row.at(3));
+  return outcome_of(connection.value(outcome_query), data_directory);
+}
+
+RecoveryOutcome recover_in_session(const RecoverySession& session) {
+  Command command;
+  command.argv = {session.installation.program("postgres").string(), "--single", "-D", session.data_directory.string()};
+  for (const SettingList& list : {session.settings, SettingList{{"fsync", "off"}, {"exit_on_error", "on"}}}) {
+    for (const auto& [name, value] : list) {
+      command.argv.emplace_back("-c");
+      command.argv.push_back(fmt::format("{}={}", name, value));
+    }
   }
-  const auto history = read_file_beneath(data_directory, fmt::format("pg_wal/{:08X}.history", outcome.timeline));
-  const auto switched_at = history ? last_switch(*history) : std::nullopt;
-  if (!switched_at)
-    throw Error(ErrorCode::postgres_failed, "PostgreSQL has not left the timeline that it recovered from");
-  outcome.switched_at = *switched_at;
-  return outcome;
+  command.argv.emplace_back("template1");  // is always there
+  command.user = session.user;
+  command.environment = {{"LC_ALL", "C"}};
+  command.input = fmt::format("{}\n{}\n", outcome_query, fmt::join(session.statements, "\n"));
+  command.timeout = session.timeout;
+  command.watch = session.watch;
+  const CommandResult result = run_command(command);
+  append_to_file(session.log_file, result.error_output);
+  if (result.exit_status != 0) throw Error(ErrorCode::postgres_failed, last_failure_in(result.error_output));
+  return outcome_of(answer_in(result.output), open_directory(session.data_directory).get());
 }
 
 std::optional<Lsn> last_switch(std::string_view history_file) {

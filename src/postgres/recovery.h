@@ -6,8 +6,10 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -62,7 +64,7 @@ class TablespaceGuard {
   mode_t mode_ = 0700;
 };
 
-// What a recovery came to, asked of the server that it left running.
+// What a recovery came to.
 struct RecoveryOutcome {
   std::uint32_t timeline = 0;            // its new one
   Lsn switched_at;                       // where it left the one before: replay ended here
@@ -70,7 +72,23 @@ struct RecoveryOutcome {
   bool has_subscriptions = false;
   std::vector<std::string> prepared_transactions;  // gids
 };
+// Of the server that it left running.
 RecoveryOutcome read_recovery_outcome(Connection& connection, int data_directory);
+
+struct RecoverySession {
+  const Installation& installation;
+  std::filesystem::path data_directory;
+  OsUser user;
+  SettingList settings;                      // those of a start, recovery_settings() at their end
+  std::vector<std::string> statements = {};  // a line each, run as the superuser once it is recovered
+  std::filesystem::path log_file;            // what PostgreSQL says is added to it
+  std::chrono::milliseconds timeout;         // without progress
+  std::function<bool()> watch = {};          // as a Command's
+};
+// Recovers in a single-user session: nobody else can be there, it ends with a clean shutdown, and it needs no port.
+// Nothing in it is flushed to disk, which takes most of the time of a recovery with little to replay: before anybody
+// relies on the data directory, its file system has to be. Throws Error postgres_failed with PostgreSQL's words.
+RecoveryOutcome recover_in_session(const RecoverySession& session);
 
 // Where a timeline left the one before it: from the last line of its history file. nullopt: it is none.
 std::optional<Lsn> last_switch(std::string_view history_file);

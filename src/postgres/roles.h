@@ -13,6 +13,8 @@ inline constexpr const char* owner_role = "postgres";
 // The verifier is computed here (SCRAM-SHA-256), so that the password itself reaches neither the server's log nor its
 // statistics.
 void set_password(Connection& connection, const std::string& role, const std::string& password);
+// The same, for whoever sends it in another way. One line.
+std::string set_password_statement(const std::string& role, const std::string& password);
 // Planner statistics of the connected database: a restored dump has none.
 void analyze_all(Connection& connection);
 
