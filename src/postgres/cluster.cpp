@@ -55,6 +55,7 @@ void run_initdb(const Installation& installation, const InitOptions& options) {
                   "-U",
                   "postgres",
                   "--data-checksums",
+                  "--wal-segsize=4",  // MiB: the last one is copied when a recovery ends
                   "--auth=scram-sha-256",
                   "--pwfile=/dev/stdin",
                   "--encoding=UTF8",
