@@ -19,24 +19,15 @@ class Selection(EndpointTest):
         self.run_pgtwig("use", "demo/dev")
         self.assertEqual(self.psql(HERE, self.parameters()), "dev")
         self.assertEqual(self.psql(HERE, self.parameters(dbname="postgres@main")), "main")
-        session = subprocess.Popen([str(postgres_programs() / "psql"), "-XAtq", "-d", self.conninfo(self.parameters())],
-                                   text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        try:
-            session.stdin.write("SHOW pgtwig.branch;\n")
-            session.stdin.flush()
-            self.assertEqual(session.stdout.readline(), "demo/dev\n")
-            self.run_pgtwig("use", "demo/main")
-            self.assertEqual(self.psql(HERE, self.parameters()), "main")
-            status = self.pgtwig.json("status")["endpoint"]
-            self.assertEqual(status["sessions"], [{"branch": "demo/dev", "sessions": 1}])
-            # The one that is open stays where it is.
-            session.stdin.write(f"{HERE};\n")
-            session.stdin.flush()
-            self.assertEqual(session.stdout.readline(), "dev\n")
-        finally:
-            session.stdin.close()
-            session.stdout.close()
-            session.wait(30)
+        session = self.session(self.parameters())
+        self.assertEqual(session.say("SHOW pgtwig.branch;"), "demo/dev")
+        self.run_pgtwig("use", "demo/main")
+        self.assertEqual(self.psql(HERE, self.parameters()), "main")
+        status = self.pgtwig.json("status")["endpoint"]
+        self.assertEqual(status["sessions"], [{"branch": "demo/dev", "sessions": 1}])
+        # The one that is open stays where it is.
+        self.assertEqual(session.say(f"{HERE};"), "dev")
+        session.close()
         eventually(lambda: self.pgtwig.json("status")["endpoint"]["sessions"] == [], "the session is over")
 
     def test_a_branch_that_is_not_there_is_named(self) -> None:
@@ -96,6 +87,41 @@ class Wake(EndpointTest):
         # Whoever has the right one comes in after the pause, and clears the account.
         self.assertEqual(self.psql(HERE, self.parameters(dbname="postgres@demo/dev")), "dev")
         self.assertEqual(len(self.wakes()), 2)
+
+
+class WhatIsNoUse(EndpointTest):
+    def test_open_connections_that_do_nothing_let_a_branch_fall_asleep(self) -> None:
+        target = self.parameters(dbname="postgres@demo/dev")
+        pool = [self.session(target) for _ in range(5)]
+        for session in pool:
+            self.assertEqual(session.say(f"{HERE};"), "dev")
+        self.assertEqual(pool[0].say("LISTEN news;"), "")
+        folder = self.pgtwig.base.path / "received"
+        folder.mkdir()
+        replica = self.parameters(user="postgres@demo/dev")
+        del replica["dbname"]
+        # Each second they tell each other that they are alive.
+        receiver = subprocess.Popen([str(postgres_programs() / "pg_receivewal"), "-D", str(folder), "--no-loop",
+                                     "--status-interval=1", "-d", self.conninfo(replica)], stdout=subprocess.PIPE,
+                                    stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(receiver.communicate)
+        self.addCleanup(receiver.kill)
+        eventually(lambda: receiver.poll() is not None or any(folder.iterdir()), "it receives", 30)
+        self.assertIsNone(receiver.poll())
+        self.run_pgtwig("branch", "set", "demo/dev", "--suspend-after", "2s")
+
+        # What pgtwig itself asks is no use either.
+        def is_asleep() -> bool:
+            self.run_pgtwig("status", "health", expect=None)
+            self.run_pgtwig("status")
+            return self.pgtwig.json("branch", "get", "demo/dev")["state"] == "suspended"
+
+        eventually(is_asleep, "the branch sleeps", 60)
+        receiver.wait(30)
+        for session in pool:
+            self.assertIn("terminating connection due to administrator command", session.say("SELECT 1;"))
+        # And is there for the next one.
+        self.assertEqual(self.psql(HERE, target), "dev")
 
 
 class TwoHundred(EndpointTest):
@@ -165,15 +191,11 @@ class Strangers(EndpointTest):
 
     def test_clients_that_vanish_leave_no_backend(self) -> None:
         self.assertEqual(self.psql(HERE, self.parameters(dbname="postgres@demo/dev")), "dev")
-        sessions = [subprocess.Popen([str(postgres_programs() / "psql"), "-XAtq", "-d",
-                                      self.conninfo(self.parameters(dbname="postgres@demo/dev")), "-f", "-"],
-                                     stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) for _ in range(10)]
+        sessions = [self.session(self.parameters(dbname="postgres@demo/dev")) for _ in range(10)]
         eventually(lambda: sum(one["sessions"] for one in self.pgtwig.json("status")["endpoint"]["sessions"]) == 10,
                    "all are in")
         for session in sessions:
-            session.kill()
-            session.wait()
-            session.stdin.close()
+            session.close()
         eventually(lambda: self.sql("demo/dev", "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
                                                 "AND application_name = 'psql' AND pid <> pg_backend_pid()") == "0",
                    "their backends are gone")
@@ -213,27 +235,17 @@ class Certificates(EndpointTest):
             return self.parameters(host="pg.example.org", hostaddr="127.0.0.1", sslmode="verify-full",
                                    sslrootcert=str(self.folder / "server.crt"), dbname="postgres@demo/dev")
 
-        session = subprocess.Popen([str(postgres_programs() / "psql"), "-XAtq", "-d", self.conninfo(target())], text=True,
-                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        try:
-            session.stdin.write(f"{HERE};\n")
-            session.stdin.flush()
-            self.assertEqual(session.stdout.readline(), "dev\n")
-            self.make_certificate()
+        session = self.session(target())
+        self.assertEqual(session.say(f"{HERE};"), "dev")
+        self.make_certificate()
 
-            def is_in_use() -> bool:
-                done = subprocess.run([str(postgres_programs() / "psql"), "-XAtq", "-d", self.conninfo(target()), "-c", HERE],
-                                      capture_output=True, text=True)
-                return done.stdout == "dev\n"
+        def is_in_use() -> bool:
+            done = subprocess.run([str(postgres_programs() / "psql"), "-XAtq", "-d", self.conninfo(target()), "-c", HERE],
+                                  capture_output=True, text=True)
+            return done.stdout == "dev\n"
 
-            eventually(is_in_use, "the new certificate is in use")
-            session.stdin.write(f"{HERE};\n")
-            session.stdin.flush()
-            self.assertEqual(session.stdout.readline(), "dev\n")
-        finally:
-            session.stdin.close()
-            session.stdout.close()
-            session.wait(30)
+        eventually(is_in_use, "the new certificate is in use")
+        self.assertEqual(session.say(f"{HERE};"), "dev")
 
 
 class TakenPort(EndpointTest):
