@@ -216,13 +216,14 @@ Instances::Transition::Transition(Instances& instances, const IncarnationId& id)
   instances_.in_transition_.insert(id_);
 }
 
-Instances::Transition::~Transition() {
+void Instances::Transition::end() {
+  if (std::exchange(has_ended_, true)) return;
   const std::lock_guard lock(instances_.mutex_);
   instances_.in_transition_.erase(instances_.in_transition_.find(id_));
 }
 
 void Instances::start(const Body& body, const StartOptions& options) {
-  const Transition transition(*this, body.branch.incarnation);
+  Transition transition(*this, body.branch.incarnation);
   // An instance runs on a leased volume only, so that storage which several hosts reach can be fenced.
   body.pool->driver->attach(body.branch.incarnation, body.branch.host);
   runtime::InstanceSpec instance = spec(body);
@@ -250,7 +251,12 @@ void Instances::start(const Body& body, const StartOptions& options) {
                                          .log_offset = log_offset,
                                          .collect_log = [&] { runtime.collect_log(instance); },
                                          .timeout = options.timeout,
-                                         .watch = options.watch};
+                                         .watch = options.watch,
+                                         .on_listening =
+                                             [&] {
+                                               transition.end();
+                                               if (options.on_listening) options.on_listening();
+                                             }};
     if (!process) throw postgres::failure_of_start(probe);
     const postgres::Connection connection = postgres::wait_until_ready(*process, probe);
   } catch (Error& error) {

@@ -21,6 +21,8 @@ struct ReadinessProbe {
   // Called from time to time while waiting; may throw to give up. True: there has been progress, and the time begins
   // anew.
   std::function<bool()> watch = {};
+  // Called once, when its postmaster says that it takes connections; not proven yet.
+  std::function<void()> on_listening = {};
 };
 
 // Returns the open admin connection. Throws Error postgres_failed with PostgreSQL's own FATAL line when the postmaster

@@ -79,6 +79,24 @@ class Wake(EndpointTest):
         self.assertIn("work_mem", said)
         self.assertIn("HINT:  ", said)
 
+    def test_clients_are_let_in_before_the_wake_is_on_record_and_lose_nothing_when_the_daemon_dies(self) -> None:
+        target = self.parameters(dbname="postgres@demo/dev")
+        self.run_pgtwig("branch", "suspend", "demo/dev")
+        self.pgtwig.kill_daemon()
+        gate = self.pgtwig.base.path / "gate"
+        self.pgtwig.start_daemon({"PGTWIG_FAULT": f"branch_wake.committing=pause:{gate}"})
+        self.psql("INSERT INTO here VALUES ('written meanwhile')", target)
+        self.assertEqual(self.psql("SELECT count(*) FROM here", target), "2")
+        eventually(gate.exists, "the wake is about to be recorded")
+        self.assertEqual(self.pgtwig.json("branch", "get", "demo/dev")["state"], "suspended")
+        self.assertEqual(self.wakes()[0]["state"], "running")
+        self.pgtwig.kill_daemon()
+
+        self.pgtwig.start_daemon()
+        self.assertEqual(self.psql("SELECT count(*) FROM here", target), "2")
+        self.assertEqual(self.pgtwig.branches()["demo/dev"]["state"], "running")
+        self.pgtwig.assert_nothing_leaked()
+
     def test_a_wrong_password_wakes_a_branch_once_and_is_slowed_then(self) -> None:
         wrong = self.parameters(dbname="postgres@demo/dev", password="wrong")
         self.run_pgtwig("branch", "suspend", "demo/dev")
