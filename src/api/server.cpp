@@ -24,17 +24,6 @@ namespace {
 // Operations left to run with ?async=true. Each is a thread; most would only wait for the same locks and disk.
 constexpr std::size_t most_in_background = 64;
 
-// What is being handled now, as an Error.
-Error current_error() {
-  try {
-    throw;
-  } catch (const Error& error) {
-    return error;
-  } catch (...) {
-    return Error(ErrorCode::internal, "the daemon failed: " + describe_current_exception());
-  }
-}
-
 int status_of(const Error& error) {
   return error_code_info(error.code()).http_status;
 }

@@ -118,4 +118,14 @@ std::string describe_current_exception() {
   }
 }
 
+Error current_error() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return error;
+  } catch (...) {
+    return Error(ErrorCode::internal, "the daemon failed: " + describe_current_exception());
+  }
+}
+
 }  // namespace pgtwig

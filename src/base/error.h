@@ -64,5 +64,7 @@ Error system_error(int error_number, std::string_view action);
 
 // The text of whatever is being handled now; for the borders that log and go on.
 std::string describe_current_exception();
+// What is being handled now, as an Error: for the borders that hand it to somebody else.
+Error current_error();
 
 }  // namespace pgtwig

@@ -351,11 +351,11 @@ void fork_snapshot(Engine& engine, Operation& operation, const catalog::Snapshot
   fork_body(engine, operation, source, target, postgres::Consistency::automatic);
 }
 
-void start_body(Engine& engine, Operation& operation, Body& body, bool is_committed) {
+void start_body(Engine& engine, Operation& operation, Body& body, const StartOptions& options) {
   reseal_if_needed(engine, body);
   if (body.branch.maybe_has_subscriptions) {
     operation.step("Disable subscriptions", [&] {
-      engine.instances().start(body, {.subscriptions_off = true, .is_committed = is_committed});
+      engine.instances().start(body, {.subscriptions_off = true, .is_committed = options.is_committed});
       try {
         const auto disabled = postgres::disable_subscriptions(
             [&](const std::string& database) { return engine.instances().connect(body, database); });
@@ -369,7 +369,7 @@ void start_body(Engine& engine, Operation& operation, Body& body, bool is_commit
     body.branch.maybe_has_subscriptions = false;
     write_manifest(engine, body);
   }
-  operation.step("PostgreSQL ready", [&] { engine.instances().start(body, {.is_committed = is_committed}); });
+  operation.step("PostgreSQL ready", [&] { engine.instances().start(body, options); });
 }
 
 void start_new_body(Engine& engine, Operation& operation, Body& body, std::optional<Ports::Reservation>& reservation,
@@ -377,7 +377,7 @@ void start_new_body(Engine& engine, Operation& operation, Body& body, std::optio
   constexpr int most_attempts = 5;
   for (int attempt = 1;; ++attempt) {
     try {
-      start_body(engine, operation, body, false);
+      start_body(engine, operation, body);
       return;
     } catch (const Error& error) {
       if (error.code() != ErrorCode::busy || wanted || attempt == most_attempts) throw;

@@ -58,9 +58,10 @@ void fork_body(Engine& engine, Operation& operation, const Body& source, Body& t
 // Fills the snapshot of a body that is stopped with the moment that its volume holds.
 void note_stopped_moment(Engine& engine, Body& body);
 
-// Starts a body; disables inherited subscriptions first when there may be some. Clears maybe_has_subscriptions.
-// Whatever fails, it isn't left running, but for a committed one that takes longer than the start's patience.
-void start_body(Engine& engine, Operation& operation, Body& body, bool is_committed);
+// Starts a body; disables inherited subscriptions first, by a start of its own, when there may be some. Clears
+// maybe_has_subscriptions. Whatever fails, it isn't left running, but for a committed one that takes longer than the
+// start's patience.
+void start_body(Engine& engine, Operation& operation, Body& body, const StartOptions& options = {});
 
 // The same for a body that is new to its port: when another program takes the port first and `wanted` is empty, the
 // next free one is tried. `reservation` is replaced by the one that holds in the end.

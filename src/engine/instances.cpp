@@ -217,7 +217,8 @@ Instances::Transition::Transition(Instances& instances, const IncarnationId& id)
   instances_.in_transition_.insert(id_);
 }
 
-Instances::Transition::~Transition() {
+void Instances::Transition::end() {
+  if (std::exchange(has_ended_, true)) return;
   const std::lock_guard lock(instances_.mutex_);
   instances_.in_transition_.erase(instances_.in_transition_.find(id_));
 }
@@ -240,7 +241,7 @@ runtime::InstanceSpec Instances::prepare(const Body& body, const StartOptions& o
 }
 
 void Instances::start(const Body& body, const StartOptions& options) {
-  const Transition transition(*this, body.branch.incarnation);
+  Transition transition(*this, body.branch.incarnation);
   const runtime::InstanceSpec instance = prepare(body, options);
   runtime::InstanceRuntime& runtime = engine_.runtime(body.project.runtime);
   const postgres::InstanceFiles files{.directory = instance.directory};
@@ -258,7 +259,12 @@ void Instances::start(const Body& body, const StartOptions& options) {
                                          .log_offset = log_offset,
                                          .collect_log = [&] { runtime.collect_log(instance); },
                                          .timeout = options.timeout,
-                                         .watch = options.watch};
+                                         .watch = options.watch,
+                                         .on_listening =
+                                             [&] {
+                                               transition.end();
+                                               if (options.on_listening) options.on_listening();
+                                             }};
     if (!process) throw postgres::failure_of_start(probe);
     const postgres::Connection connection = postgres::wait_until_ready(*process, probe);
   } catch (Error& error) {

@@ -52,6 +52,8 @@ struct StartOptions {
   postgres::SettingList recovery = {};
   // Called while waiting; may throw to give up. True: there has been progress, and the timeout begins anew.
   std::function<bool()> watch = {};
+  // Called once, as soon as the server says that it takes connections: before a query has worked.
+  std::function<void()> on_listening = {};
 };
 
 struct RecoveryOptions {
@@ -75,7 +77,8 @@ class Instances {
   // Fine when it is not running.
   void stop(const Body& body, runtime::StopMode mode = runtime::StopMode::fast);
   std::optional<ProcessHandle> find(const Body& body);
-  // Whether it runs and neither start() nor stop() is at work on it.
+  // Whether it runs and neither start(), up to where the server says that it takes connections, nor stop() is at work
+  // on it.
   bool is_serving(const Body& body);
   // Whether the running instance was started with the port, settings and allowances that its record has now. A daemon
   // can end between a start and its commit.
@@ -149,11 +152,13 @@ class Instances {
     Transition(Instances& instances, const IncarnationId& id);
     Transition(const Transition&) = delete;
     Transition& operator=(const Transition&) = delete;
-    ~Transition();
+    ~Transition() { end(); }
+    void end();
 
    private:
     Instances& instances_;
     const IncarnationId id_;
+    bool has_ended_ = false;
   };
   struct Idle {
     IncarnationId id;

@@ -68,7 +68,7 @@ void keep_password(Engine& engine, Operation& operation, const Replacement& repl
 
 void start_fresh(Engine& engine, Operation& operation, const Replacement& replacement) {
   try {
-    start_body(engine, operation, replacement.fresh, false);
+    start_body(engine, operation, replacement.fresh);
     keep_password(engine, operation, replacement);
   } catch (...) {
     // The port must be free before the old instance can have it back.

@@ -2,7 +2,10 @@
 // body lives until the new one has taken its place.
 #include <fmt/format.h>
 
+#include <future>
+
 #include "base/error.h"
+#include "base/log.h"
 #include "engine/body.h"
 #include "engine/incarnations.h"
 #include "engine/recover_body.h"
@@ -26,6 +29,15 @@ catalog::IncarnationRecord make_volume(Engine& engine, Operation& operation, con
     fork_body(engine, operation, source, fresh, request.consistency);
   }
   return forked_incarnation(source, fresh, "reset");
+}
+
+// Opens the connection that the end of the old instance is going to ask for, so that nobody waits for it then.
+void connect_ahead(Engine& engine, const Body& old) noexcept {
+  try {
+    engine.instances().admin(old);
+  } catch (...) {
+    log::debug("no connection to {} ahead of its end: {}", old.name(), describe_current_exception());
+  }
 }
 
 }  // namespace
@@ -65,7 +77,11 @@ BranchView reset_branch(Engine& engine, const ResetBranch& request, Listener& li
   if (old.branch.wants_running && !was_running) engine.instances().require_memory(fresh);
 
   return engine.operations().run("branch reset", path.text(), listener, [&](Operation& operation) {
+    auto connecting = std::async(std::launch::async, [&] {
+      if (was_running) connect_ahead(engine, old);
+    });
     catalog::IncarnationRecord incarnation = make_volume(engine, operation, request, source, plan, fresh);
+    connecting.get();
     replace_body(engine, operation,
                  {.old = old,
                   .fresh = fresh,

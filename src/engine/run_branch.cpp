@@ -59,9 +59,10 @@ NamedLocks::Guard lock_to_run(Engine& engine, const BranchPath& path, std::chron
                                 patience);
 }
 
-BranchView start_and_record(Engine& engine, Operation& operation, Body& body, std::future<void> begun) {
+BranchView start_and_record(Engine& engine, Operation& operation, Body& body, std::future<void> begun,
+                            std::function<void()> on_listening) {
   try {
-    start_body(engine, operation, body, true);
+    start_body(engine, operation, body, {.is_committed = true, .on_listening = std::move(on_listening)});
   } catch (const Error& error) {
     // It is on its way with what was asked for.
     if (error.code() == ErrorCode::timed_out && engine.instances().find(body)) record(engine, body);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <future>
 
 #include "engine/body.h"
@@ -13,7 +14,9 @@ NamedLocks::Guard lock_to_run(Engine& engine, const BranchPath& path,
                               std::chrono::milliseconds patience = lock_timeout);
 
 // Starts it as `body` has it now, and makes that its record. `begun`: the operation's begin, when that isn't over yet.
-BranchView start_and_record(Engine& engine, Operation& operation, Body& body, std::future<void> begun = {});
+// `on_listening`: see StartOptions.
+BranchView start_and_record(Engine& engine, Operation& operation, Body& body, std::future<void> begun = {},
+                            std::function<void()> on_listening = {});
 // Turns the failure of a start whose port is taken into one that says what to do.
 void refuse_taken_port(const Error& error, const Body& body);
 

@@ -26,7 +26,8 @@ void refuse_stopped(const Body& body) {
               fmt::format("`pgtwig start {}` starts it", body.name()));
 }
 
-BranchAddress wake(Engine& engine, const BranchPath& path) {
+BranchAddress wake(Engine& engine, const BranchPath& path,
+                   const std::function<void(const BranchAddress&)>& on_listening) {
   const auto lock = lock_to_run(engine, path);
   Body body = require_body(engine, path);
   const bool runs = engine.instances().find(body).has_value();
@@ -41,9 +42,14 @@ BranchAddress wake(Engine& engine, const BranchPath& path) {
   engine.operations().run("branch wake", body.name(), nobody, [&](Operation& operation) {
     // A daemon ended between its start and the commit.
     if (runs) operation.step("Stop instance", [&] { engine.instances().stop(body); });
-    // Somebody is waiting: the record becomes durable while PostgreSQL starts.
+    // Somebody is waiting: the record becomes durable while PostgreSQL starts, and they go on before its end does.
+    // Until then the branch is locked, and a daemon that dies leaves a server that its record doesn't know, as in any
+    // start.
+    auto begun = std::async(std::launch::async, [&] { operation.begin(); });
     try {
-      return start_and_record(engine, operation, body, std::async(std::launch::async, [&] { operation.begin(); }));
+      return start_and_record(engine, operation, body, std::move(begun), [&] {
+        if (on_listening) on_listening(address_of(body, true));
+      });
     } catch (const Error& error) {
       refuse_taken_port(error, body);
       throw;
@@ -121,8 +127,9 @@ std::optional<BranchAddress> find_address(Engine& engine, const BranchPath& path
   return address_of(body, engine.instances().is_serving(body));
 }
 
-BranchAddress wake_branch(Engine& engine, const BranchPath& path) {
-  return engine.wakes().share(path, [&] { return wake(engine, path); });
+BranchAddress wake_branch(Engine& engine, const BranchPath& path,
+                          const std::function<void(const BranchAddress&)>& on_listening) {
+  return engine.wakes().share(path, [&] { return wake(engine, path, on_listening); });
 }
 
 }  // namespace pgtwig::engine

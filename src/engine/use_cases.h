@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -210,7 +211,10 @@ struct BranchAddress {
 std::optional<BranchAddress> find_address(Engine&, const BranchPath&);
 // Returns when a query works, starting the branch unless it was stopped by hand, which is Error conflict. Who asks
 // while it is being started shares that start and its outcome. One that should run and doesn't is started, too.
-BranchAddress wake_branch(Engine&, const BranchPath&);
+// `on_listening` is called earlier in a start of one's own: its server says that it takes connections, which isn't
+// proven yet, nor on record.
+BranchAddress wake_branch(Engine&, const BranchPath&,
+                          const std::function<void(const BranchAddress&)>& on_listening = {});
 
 // Where the installation's endpoint leads who names no branch; `pgtwig use` chooses it. It follows the branch when that
 // is renamed, and is none when it is deleted.

@@ -23,10 +23,8 @@ BranchAddress Wakes::share(const BranchPath& path, const std::function<BranchAdd
     Outcome outcome = [&]() -> Outcome {
       try {
         return wake();
-      } catch (const Error& error) {
-        return error;
       } catch (...) {
-        return Error(ErrorCode::internal, describe_current_exception());
+        return current_error();
       }
     }();
     lock.lock();

@@ -22,8 +22,10 @@ class EngineDirectory final : public proxy::BranchDirectory {
                 "`pgtwig branch list --all` shows all there are");
   }
 
-  proxy::BranchAddress wake(const BranchPath& branch) override {
-    return as_proxy_address(engine::wake_branch(engine_, branch));
+  proxy::BranchAddress wake(const BranchPath& branch,
+                            const std::function<void(const proxy::BranchAddress&)>& let_in) override {
+    return as_proxy_address(engine::wake_branch(
+        engine_, branch, [&](const engine::BranchAddress& address) { let_in(as_proxy_address(address)); }));
   }
 
  private:

@@ -23,6 +23,9 @@ struct ReadinessProbe {
   // Called from time to time while waiting; may throw to give up. True: there has been progress, and the time begins
   // anew.
   std::function<bool()> watch = {};
+  // Called once, when its postmaster says that it takes connections: not proven yet, and in a recovery that can be read
+  // meanwhile (hot standby) it says so too. One that recovers from a crash doesn't.
+  std::function<void()> on_listening = {};
 };
 
 // Returns the open admin connection. Throws Error postgres_failed with PostgreSQL's own FATAL line when the postmaster

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -31,8 +32,9 @@ class BranchDirectory {
   // The branch that is meant; nullopt: the selected one. Quick: starts nothing. Throws Error not_found,
   // invalid_argument when the choice is not clear.
   virtual BranchAddress find(const std::optional<BranchChoice>& choice) = 0;
-  // Starts it if it sleeps, and returns when it takes connections. Throws Error conflict when it was stopped by hand.
-  virtual BranchAddress wake(const BranchPath& branch) = 0;
+  // Starts it if it sleeps, and returns when that is done and on record. `let_in` is called before that, once its
+  // instance listens, unless somebody else's wake was joined. Throws Error conflict when it was stopped by hand.
+  virtual BranchAddress wake(const BranchPath& branch, const std::function<void(const BranchAddress&)>& let_in) = 0;
 };
 
 }  // namespace pgtwig::proxy

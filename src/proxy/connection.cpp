@@ -80,10 +80,8 @@ void Connection::run_phase(void (Connection::*call)()) {
   if (has_ended_) return;
   try {
     (this->*call)();
-  } catch (const Error& error) {
-    fail(error);
   } catch (...) {
-    fail(Error(ErrorCode::internal, "the endpoint failed: " + describe_current_exception()));
+    fail(current_error());
   }
 }
 

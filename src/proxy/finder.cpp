@@ -1,19 +1,6 @@
 #include "proxy/finder.h"
 
 namespace pgtwig::proxy {
-namespace {
-
-Error current_error() {
-  try {
-    throw;
-  } catch (const Error& error) {
-    return error;
-  } catch (...) {
-    return Error(ErrorCode::internal, "the daemon failed: " + describe_current_exception());
-  }
-}
-
-}  // namespace
 
 Finder::Finder(BranchDirectory& directory, const Limits& limits)
     : directory_(directory), lookups_(limits.lookups_at_once), wakers_(limits.wakes_at_once) {}
@@ -57,18 +44,22 @@ bool Finder::join_wake(const BranchPath& branch, const OnAnswer& on_answer) {
 }
 
 void Finder::wake(const BranchPath& branch) {
-  Answer answer = NotYet{};
+  const auto answer_all = [&](const Answer& answer) {
+    std::vector<OnAnswer> waiting;
+    {
+      const std::lock_guard lock(mutex_);
+      if (auto node = waking_.extract(branch)) waiting = std::move(node.mapped());
+    }
+    for (const OnAnswer& one : waiting) one(answer);
+  };
+  const auto let_in = [&](const BranchAddress& address) { answer_all(Found{.address = address, .woke_it = true}); };
   try {
-    answer = Found{.address = directory_.wake(branch), .woke_it = true};
+    // Who waits goes on as soon as the instance listens. Should the wake fail after all, they lose their connections as
+    // at any other end of an instance, and who came since hears of it.
+    let_in(directory_.wake(branch, let_in));
   } catch (...) {
-    answer = current_error();
+    answer_all(current_error());
   }
-  std::vector<OnAnswer> waiting;
-  {
-    const std::lock_guard lock(mutex_);
-    waiting = std::move(waking_.extract(branch).mapped());
-  }
-  for (const OnAnswer& one : waiting) one(answer);
 }
 
 }  // namespace pgtwig::proxy

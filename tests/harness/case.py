@@ -14,6 +14,7 @@ class SystemTest(unittest.TestCase):
     user = "root"
     config = ""
     size = 6 << 30
+    servers: tuple[int, ...] = ()
 
     def setUp(self) -> None:
         def out_of_time(*_) -> None:
@@ -27,7 +28,8 @@ class SystemTest(unittest.TestCase):
     def install(self) -> Installation:
         """One more installation, or the test's own; removed at its end."""
         try:
-            installation = Installation(fs=self.file_system, user=self.user, config=self.config, size=self.size)
+            installation = Installation(fs=self.file_system, user=self.user, config=self.config, size=self.size,
+                                        servers=self.servers)
         except Unsupported as reason:
             self.skipTest(str(reason))
         self.addCleanup(self._remove, installation)

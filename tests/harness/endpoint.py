@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from .case import SystemTest
 from .installation import Installation, postgres_programs
+from .session import Session
 
 
 class EndpointTest(SystemTest):
@@ -62,6 +63,11 @@ class EndpointTest(SystemTest):
 
     def psql(self, statement: str, parameters: dict[str, str], expect_failure: bool = False) -> str:
         return self.pgtwig.sql_at(self.conninfo(parameters), statement, expect_failure)
+
+    def session(self, parameters: dict[str, str]) -> Session:
+        session = Session(self.conninfo(parameters))
+        self.addCleanup(session.close)
+        return session
 
     def program(self, name: str, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess:
         """One of PostgreSQL's programs to its good end."""

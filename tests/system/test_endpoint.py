@@ -19,24 +19,15 @@ class Selection(EndpointTest):
         self.run_pgtwig("use", "demo/dev")
         self.assertEqual(self.psql(HERE, self.parameters()), "dev")
         self.assertEqual(self.psql(HERE, self.parameters(dbname="postgres@main")), "main")
-        session = subprocess.Popen([str(postgres_programs() / "psql"), "-XAtq", "-d", self.conninfo(self.parameters())],
-                                   text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        try:
-            session.stdin.write("SHOW pgtwig.branch;\n")
-            session.stdin.flush()
-            self.assertEqual(session.stdout.readline(), "demo/dev\n")
-            self.run_pgtwig("use", "demo/main")
-            self.assertEqual(self.psql(HERE, self.parameters()), "main")
-            status = self.pgtwig.json("status")["endpoint"]
-            self.assertEqual(status["sessions"], [{"branch": "demo/dev", "sessions": 1}])
-            # The one that is open stays where it is.
-            session.stdin.write(f"{HERE};\n")
-            session.stdin.flush()
-            self.assertEqual(session.stdout.readline(), "dev\n")
-        finally:
-            session.stdin.close()
-            session.stdout.close()
-            session.wait(30)
+        session = self.session(self.parameters())
+        self.assertEqual(session.say("SHOW pgtwig.branch;"), "demo/dev")
+        self.run_pgtwig("use", "demo/main")
+        self.assertEqual(self.psql(HERE, self.parameters()), "main")
+        status = self.pgtwig.json("status")["endpoint"]
+        self.assertEqual(status["sessions"], [{"branch": "demo/dev", "sessions": 1}])
+        # The one that is open stays where it is.
+        self.assertEqual(session.say(f"{HERE};"), "dev")
+        session.close()
         eventually(lambda: self.pgtwig.json("status")["endpoint"]["sessions"] == [], "the session is over")
 
     def test_a_branch_that_is_not_there_is_named(self) -> None:
@@ -88,6 +79,24 @@ class Wake(EndpointTest):
         self.assertIn("work_mem", said)
         self.assertIn("HINT:  ", said)
 
+    def test_clients_are_let_in_before_the_wake_is_on_record_and_lose_nothing_when_the_daemon_dies(self) -> None:
+        target = self.parameters(dbname="postgres@demo/dev")
+        self.run_pgtwig("branch", "suspend", "demo/dev")
+        self.pgtwig.kill_daemon()
+        gate = self.pgtwig.base.path / "gate"
+        self.pgtwig.start_daemon({"PGTWIG_FAULT": f"branch_wake.committing=pause:{gate}"})
+        self.psql("INSERT INTO here VALUES ('written meanwhile')", target)
+        self.assertEqual(self.psql("SELECT count(*) FROM here", target), "2")
+        eventually(gate.exists, "the wake is about to be recorded")
+        self.assertEqual(self.pgtwig.json("branch", "get", "demo/dev")["state"], "suspended")
+        self.assertEqual(self.wakes()[0]["state"], "running")
+        self.pgtwig.kill_daemon()
+
+        self.pgtwig.start_daemon()
+        self.assertEqual(self.psql("SELECT count(*) FROM here", target), "2")
+        self.assertEqual(self.pgtwig.branches()["demo/dev"]["state"], "running")
+        self.pgtwig.assert_nothing_leaked()
+
     def test_a_wrong_password_wakes_a_branch_once_and_is_slowed_then(self) -> None:
         wrong = self.parameters(dbname="postgres@demo/dev", password="wrong")
         self.run_pgtwig("branch", "suspend", "demo/dev")
@@ -96,6 +105,41 @@ class Wake(EndpointTest):
         # Whoever has the right one comes in after the pause, and clears the account.
         self.assertEqual(self.psql(HERE, self.parameters(dbname="postgres@demo/dev")), "dev")
         self.assertEqual(len(self.wakes()), 2)
+
+
+class WhatIsNoUse(EndpointTest):
+    def test_open_connections_that_do_nothing_let_a_branch_fall_asleep(self) -> None:
+        target = self.parameters(dbname="postgres@demo/dev")
+        pool = [self.session(target) for _ in range(5)]
+        for session in pool:
+            self.assertEqual(session.say(f"{HERE};"), "dev")
+        self.assertEqual(pool[0].say("LISTEN news;"), "")
+        folder = self.pgtwig.base.path / "received"
+        folder.mkdir()
+        replica = self.parameters(user="postgres@demo/dev")
+        del replica["dbname"]
+        # Each second they tell each other that they are alive.
+        receiver = subprocess.Popen([str(postgres_programs() / "pg_receivewal"), "-D", str(folder), "--no-loop",
+                                     "--status-interval=1", "-d", self.conninfo(replica)], stdout=subprocess.PIPE,
+                                    stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(receiver.communicate)
+        self.addCleanup(receiver.kill)
+        eventually(lambda: receiver.poll() is not None or any(folder.iterdir()), "it receives", 30)
+        self.assertIsNone(receiver.poll())
+        self.run_pgtwig("branch", "set", "demo/dev", "--suspend-after", "2s")
+
+        # What pgtwig itself asks is no use either.
+        def is_asleep() -> bool:
+            self.run_pgtwig("status", "health", expect=None)
+            self.run_pgtwig("status")
+            return self.pgtwig.json("branch", "get", "demo/dev")["state"] == "suspended"
+
+        eventually(is_asleep, "the branch sleeps", 60)
+        receiver.wait(30)
+        for session in pool:
+            self.assertIn("terminating connection due to administrator command", session.say("SELECT 1;"))
+        # And is there for the next one.
+        self.assertEqual(self.psql(HERE, target), "dev")
 
 
 class TwoHundred(EndpointTest):
@@ -165,15 +209,11 @@ class Strangers(EndpointTest):
 
     def test_clients_that_vanish_leave_no_backend(self) -> None:
         self.assertEqual(self.psql(HERE, self.parameters(dbname="postgres@demo/dev")), "dev")
-        sessions = [subprocess.Popen([str(postgres_programs() / "psql"), "-XAtq", "-d",
-                                      self.conninfo(self.parameters(dbname="postgres@demo/dev")), "-f", "-"],
-                                     stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) for _ in range(10)]
+        sessions = [self.session(self.parameters(dbname="postgres@demo/dev")) for _ in range(10)]
         eventually(lambda: sum(one["sessions"] for one in self.pgtwig.json("status")["endpoint"]["sessions"]) == 10,
                    "all are in")
         for session in sessions:
-            session.kill()
-            session.wait()
-            session.stdin.close()
+            session.close()
         eventually(lambda: self.sql("demo/dev", "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
                                                 "AND application_name = 'psql' AND pid <> pg_backend_pid()") == "0",
                    "their backends are gone")
@@ -213,27 +253,17 @@ class Certificates(EndpointTest):
             return self.parameters(host="pg.example.org", hostaddr="127.0.0.1", sslmode="verify-full",
                                    sslrootcert=str(self.folder / "server.crt"), dbname="postgres@demo/dev")
 
-        session = subprocess.Popen([str(postgres_programs() / "psql"), "-XAtq", "-d", self.conninfo(target())], text=True,
-                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        try:
-            session.stdin.write(f"{HERE};\n")
-            session.stdin.flush()
-            self.assertEqual(session.stdout.readline(), "dev\n")
-            self.make_certificate()
+        session = self.session(target())
+        self.assertEqual(session.say(f"{HERE};"), "dev")
+        self.make_certificate()
 
-            def is_in_use() -> bool:
-                done = subprocess.run([str(postgres_programs() / "psql"), "-XAtq", "-d", self.conninfo(target()), "-c", HERE],
-                                      capture_output=True, text=True)
-                return done.stdout == "dev\n"
+        def is_in_use() -> bool:
+            done = subprocess.run([str(postgres_programs() / "psql"), "-XAtq", "-d", self.conninfo(target()), "-c", HERE],
+                                  capture_output=True, text=True)
+            return done.stdout == "dev\n"
 
-            eventually(is_in_use, "the new certificate is in use")
-            session.stdin.write(f"{HERE};\n")
-            session.stdin.flush()
-            self.assertEqual(session.stdout.readline(), "dev\n")
-        finally:
-            session.stdin.close()
-            session.stdout.close()
-            session.wait(30)
+        eventually(is_in_use, "the new certificate is in use")
+        self.assertEqual(session.say(f"{HERE};"), "dev")
 
 
 class TakenPort(EndpointTest):

@@ -6,25 +6,7 @@ import urllib.parse
 
 from harness.case import SystemTest
 from harness.installation import eventually, postgres_programs
-
-
-class Session:
-    """A psql that stays, told one line after the other."""
-
-    def __init__(self, url: str) -> None:
-        self.psql = subprocess.Popen([str(postgres_programs() / "psql"), "-XAtq", "-d", url], text=True, bufsize=1,
-                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-
-    def say(self, line: str) -> str:
-        self.psql.stdin.write(line + "\n\\echo\n")
-        answer = ""
-        while (read := self.psql.stdout.readline()) not in ("\n", ""):
-            answer += read
-        return answer.strip()
-
-    def close(self) -> None:
-        self.psql.kill()
-        self.psql.communicate()
+from harness.session import Session
 
 
 class Sleep(SystemTest):

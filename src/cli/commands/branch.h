@@ -19,6 +19,15 @@ Command branch_restore_command();
 Command branch_suspend_command();
 Command branch_set_command();
 
+// A verb that ends a branch's server, in the words of its messages.
+struct RestVerb {
+  std::string name;   // "stop"
+  std::string doing;  // "Stopping"
+  std::string done;   // "Stopped"
+  std::string state;  // "stopped"
+};
+int put_to_rest(Session& session, const RestVerb& verb);
+
 // How many of `lines`, the end of a log, were there when its end was `seen`: 0 when it has grown by more than that.
 std::size_t count_seen_lines(const std::vector<std::string>& seen, const std::vector<std::string>& lines);
 

@@ -44,18 +44,7 @@ int restart_branch(Session& session) {
 }
 
 int stop_branch(Session& session) {
-  BranchPath branch = branch_argument(session, "BRANCH");
-  std::string result = perform(
-      session,
-      {.method = "POST", .target = target_of(branch) + "/stop", .heading = fmt::format("Stopping {}", branch.text())});
-  if (session.format() != Format::table) {
-    print_branch(session, result);
-    return 0;
-  }
-  auto view = api::from_json<engine::BranchView>(result);
-  session.say(view.total_ms ? fmt::format("Stopped {} in {}", view.name, format_milliseconds(*view.total_ms))
-                            : fmt::format("{} is stopped", view.name));
-  return 0;
+  return put_to_rest(session, {.name = "stop", .doing = "Stopping", .done = "Stopped", .state = "stopped"});
 }
 
 Argument branch_to_change(const std::string& help) {
@@ -103,6 +92,21 @@ Command restart(const std::string& prefix) {
 }
 
 }  // namespace
+
+int put_to_rest(Session& session, const RestVerb& verb) {
+  BranchPath branch = branch_argument(session, "BRANCH");
+  std::string result = perform(session, {.method = "POST",
+                                         .target = fmt::format("{}/{}", target_of(branch), verb.name),
+                                         .heading = fmt::format("{} {}", verb.doing, branch.text())});
+  if (session.format() != Format::table) {
+    print_branch(session, result);
+    return 0;
+  }
+  auto view = api::from_json<engine::BranchView>(result);
+  session.say(view.total_ms ? fmt::format("{} {} in {}", verb.done, view.name, format_milliseconds(*view.total_ms))
+                            : fmt::format("{} is {}", view.name, verb.state));
+  return 0;
+}
 
 Command branch_start_command() {
   return start("branch ");

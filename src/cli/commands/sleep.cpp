@@ -6,7 +6,6 @@
 #include "cli/answers.h"
 #include "cli/commands/branch.h"
 #include "cli/commands/commands.h"
-#include "cli/render/progress.h"
 #include "cli/request.h"
 #include "cli/targets.h"
 
@@ -16,18 +15,7 @@ namespace {
 constexpr const char* as_default = "default";
 
 int suspend_branch(Session& session) {
-  BranchPath branch = branch_argument(session, "BRANCH");
-  std::string result = perform(session, {.method = "POST",
-                                         .target = target_of(branch) + "/suspend",
-                                         .heading = fmt::format("Suspending {}", branch.text())});
-  if (session.format() != Format::table) {
-    print_branch(session, result);
-    return 0;
-  }
-  auto view = api::from_json<engine::BranchView>(result);
-  session.say(view.total_ms ? fmt::format("Suspended {} in {}", view.name, format_milliseconds(*view.total_ms))
-                            : fmt::format("{} is suspended", view.name));
-  return 0;
+  return put_to_rest(session, {.name = "suspend", .doing = "Suspending", .done = "Suspended", .state = "suspended"});
 }
 
 std::string chosen_time(const Session& session) {

@@ -5,6 +5,7 @@
 
 #include "base/fs.h"
 #include "engine/body.h"
+#include "engine/sleep.h"
 #include "tests/unit/engine/engine_fixture.h"
 
 namespace pgtwig::engine {
@@ -87,6 +88,33 @@ TEST_F(Sleep, WakesABranchForManyWithOneStart) {
   EXPECT_EQ(count_of("branch wake"), 1);
   wake_branch(*engine_, path("dev"));
   EXPECT_EQ(count_of("branch wake"), 1);
+}
+
+TEST_F(Sleep, SaysThatABranchListensBeforeItsWakeIsOnRecord) {
+  suspend_branch(*engine_, path("dev"), listener_);
+  int calls = 0;
+  wake_branch(*engine_, path("dev"), [&](const BranchAddress& address) {
+    ++calls;
+    EXPECT_EQ(address.port, require_body(*engine_, path("dev")).branch.port);
+    EXPECT_TRUE(is_running("dev"));
+    EXPECT_TRUE(require_body(*engine_, path("dev")).branch.is_suspended);
+    EXPECT_EQ(count_of("branch wake"), 0);
+    // Nobody takes the server for one that nobody wants.
+    EXPECT_EQ(error_of([&] { suspend_if(*engine_, path("dev"), [](const Body&) { return true; }); }).code(),
+              ErrorCode::busy);
+  });
+  EXPECT_EQ(calls, 1);
+  EXPECT_FALSE(require_body(*engine_, path("dev")).branch.is_suspended);
+  // One that runs is found, not started.
+  wake_branch(*engine_, path("dev"), [&](const BranchAddress&) { ++calls; });
+  EXPECT_EQ(calls, 1);
+}
+
+TEST_F(Sleep, SaysNothingOfABranchThatDoesNotListen) {
+  suspend_branch(*engine_, path("dev"), listener_);
+  break_postgres("dev");
+  const auto listens = [](const BranchAddress&) { ADD_FAILURE() << "it can't"; };
+  EXPECT_EQ(error_of([&] { wake_branch(*engine_, path("dev"), listens); }).code(), ErrorCode::postgres_failed);
 }
 
 TEST_F(Sleep, WakesManyBranchesAtOnce) {

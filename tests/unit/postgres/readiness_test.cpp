@@ -15,14 +15,17 @@ using ::testing::HasSubstr;
 
 class Readiness : public WithInstance {
  protected:
+  ReadinessProbe probe(std::chrono::milliseconds timeout, std::function<void()> on_listening = {}) {
+    return {.connect = {.socket_directory = instance.sockets(), .port = instance.configuration.port},
+            .data_directory = instance.data(),
+            .log_file = instance.log_file(),
+            .log_offset = 0,
+            .timeout = timeout,
+            .on_listening = std::move(on_listening)};
+  }
   Error failure(const ProcessHandle& postmaster, std::chrono::milliseconds timeout = 20s) {
     try {
-      wait_until_ready(postmaster,
-                       {.connect = {.socket_directory = instance.sockets(), .port = instance.configuration.port},
-                        .data_directory = instance.data(),
-                        .log_file = instance.log_file(),
-                        .log_offset = 0,
-                        .timeout = timeout});
+      wait_until_ready(postmaster, probe(timeout));
     } catch (const Error& error) {
       return error;
     }
@@ -30,6 +33,14 @@ class Readiness : public WithInstance {
     return {ErrorCode::internal, ""};
   }
 };
+
+TEST_F(Readiness, IsAnnouncedOnceAndThenProven) {
+  const ProcessHandle postmaster = instance.launch();
+  int announced = 0;
+  Connection connection = wait_until_ready(postmaster, probe(20s, [&] { ++announced; }));
+  EXPECT_EQ(announced, 1);
+  EXPECT_EQ(connection.value("SELECT 1"), "1");
+}
 
 TEST_F(Readiness, IsNotClaimedByAPidFileOfAnotherProcess) {
   const ProcessHandle postmaster = instance.launch();

@@ -39,14 +39,21 @@ class FakeDirectory final : public BranchDirectory {
     const std::lock_guard lock(mutex_);
     return {.path = found, .host = "127.0.0.1", .port = port, .is_running = !sleeps_};
   }
-  BranchAddress wake(const BranchPath& branch) override {
+  BranchAddress wake(const BranchPath& branch, const std::function<void(const BranchAddress&)>& let_in) override {
+    const BranchAddress address{.path = branch, .host = "127.0.0.1", .port = port, .is_running = true};
     std::unique_lock lock(mutex_);
     ++wakes_;
-    changed_.notify_all();
+    if (listens_early_) {
+      sleeps_ = false;
+      lock.unlock();
+      let_in(address);
+      lock.lock();
+    }
     changed_.wait_for(lock, milliseconds(patience_ms), [&] { return may_wake_; });
+    ++wakes_that_ended_;
+    sleeps_ = fails_;
     if (fails_) throw Error(ErrorCode::postgres_failed, "PostgreSQL did not start: FATAL: no space", "make some");
-    sleeps_ = false;
-    return {.path = branch, .host = "127.0.0.1", .port = port, .is_running = true};
+    return address;
   }
 
   void fall_asleep(bool fails = false) {
@@ -54,6 +61,11 @@ class FakeDirectory final : public BranchDirectory {
     sleeps_ = true;
     may_wake_ = false;
     fails_ = fails;
+  }
+  // The next wakes let clients in before they are over.
+  void listen_early() {
+    const std::lock_guard lock(mutex_);
+    listens_early_ = true;
   }
   void let_wake() {
     const std::lock_guard lock(mutex_);
@@ -64,6 +76,10 @@ class FakeDirectory final : public BranchDirectory {
     const std::lock_guard lock(mutex_);
     return wakes_;
   }
+  int wakes_that_ended() {
+    const std::lock_guard lock(mutex_);
+    return wakes_that_ended_;
+  }
 
   std::uint16_t port = 0;
 
@@ -73,7 +89,9 @@ class FakeDirectory final : public BranchDirectory {
   bool sleeps_ = false;
   bool may_wake_ = false;
   bool fails_ = false;
+  bool listens_early_ = false;
   int wakes_ = 0;
+  int wakes_that_ended_ = 0;
 };
 
 class ProxyTest : public ::testing::Test {
@@ -87,11 +105,12 @@ class ProxyTest : public ::testing::Test {
     for (std::string bytes = client.read(1); !bytes.empty(); bytes = client.read(1)) client.send(bytes);
   }
 
+  ProxyTest() { options.loops = 2; }
+
   void serve(ScriptedInstance::Script script = echo) {
     instance = std::make_unique<ScriptedInstance>(std::move(script));
     directory.port = instance->port();
     options.tls.directory = folder / "endpoint";
-    options.loops = 2;
     options.refused_roles = {"pgtwig_admin"};
     proxy = std::make_unique<Proxy>(directory, metrics, options);
   }
@@ -223,6 +242,31 @@ TEST_F(ProxyTest, WakesABranchOnceForAllWhoWait) {
   EXPECT_EQ(directory.wakes(), 1);
 }
 
+TEST_F(ProxyTest, LetsClientsInAsSoonAsTheInstanceListens) {
+  serve();
+  directory.fall_asleep();
+  directory.listen_early();
+  const Peer first = session();
+  const Peer second = session();
+  EXPECT_EQ(directory.wakes(), 1);
+  EXPECT_EQ(directory.wakes_that_ended(), 0);
+  directory.let_wake();
+  EXPECT_TRUE(wait_until([&] { return directory.wakes_that_ended() == 1; }));
+  session();
+  EXPECT_EQ(directory.wakes(), 1);
+}
+
+TEST_F(ProxyTest, WakesABranchAgainWhoseWakeFailedAfterAll) {
+  serve();
+  directory.fall_asleep(true);
+  directory.listen_early();
+  const Peer first = session();
+  directory.let_wake();
+  EXPECT_TRUE(wait_until([&] { return directory.wakes_that_ended() == 1; }));
+  const Peer second = session();
+  EXPECT_EQ(directory.wakes(), 2);
+}
+
 TEST_F(ProxyTest, TellsWhyABranchDidNotWake) {
   serve();
   directory.fall_asleep(true);
@@ -301,28 +345,42 @@ TEST_F(ProxyTest, PassesABrokenConnectionOnAsBroken) {
 
 TEST_F(ProxyTest, TakesNoMoreFromAnInstanceThanItsClientReads) {
   constexpr std::size_t whole = 256u << 20;
+  constexpr std::size_t chunk_size = 64u << 10;
   std::atomic<std::size_t> sent = 0;
+  options.loops = 1;
   serve([&](Peer& peer) {
-    peer.read_start_up();
+    const auto asked = wire::parse_start_up(peer.read_start_up());
     peer.send(welcome());
-    std::string chunk(1u << 20, '\0');
+    if (*asked->find("user") == "bystander") {
+      for (std::string bytes = peer.read(1); !bytes.empty(); bytes = peer.read(1)) peer.send(bytes);
+      return;
+    }
+    std::string chunk(chunk_size, '\0');
     for (std::size_t at = 0; at < whole; at += chunk.size()) {
       std::fill(chunk.begin(), chunk.end(), static_cast<char>(at >> 20));
       if (!peer.send(chunk)) return;
       sent += chunk.size();
     }
   });
+  Peer bystander = client();
+  bystander.send(start_up("bystander"));
+  bystander.read(welcome().size());
   Peer peer = session();
-  // Until nothing moves any more: what the sockets of this machine hold, and the endpoint's one buffer.
+  // Until nothing moves any more, though the endpoint's loop goes round: with what the sockets of this machine hold,
+  // and the endpoint's one buffer.
+  constexpr int quiet_rounds = 50;
   std::size_t before = 0;
+  int quiet = 0;
   EXPECT_TRUE(wait_until([&] {
-    std::this_thread::sleep_for(milliseconds(100));
-    return std::exchange(before, sent) == sent && sent > 0;
+    bystander.send("x");
+    EXPECT_EQ(bystander.read(1), "x");
+    quiet = std::exchange(before, sent) == sent && sent > 0 ? quiet + 1 : 0;
+    return quiet == quiet_rounds;
   }));
   EXPECT_LT(sent, whole / 4);
-  for (std::size_t at = 0; at < whole; at += 1u << 20) {
-    const std::string chunk = peer.read(1u << 20);
-    ASSERT_EQ(chunk.size(), 1u << 20);
+  for (std::size_t at = 0; at < whole; at += chunk_size) {
+    const std::string chunk = peer.read(chunk_size);
+    ASSERT_EQ(chunk.size(), chunk_size);
     ASSERT_EQ(chunk.find_first_not_of(static_cast<char>(at >> 20)), chunk.npos);
   }
   EXPECT_EQ(peer.read_all(), "");
@@ -358,6 +416,31 @@ TEST_F(ProxyTest, LeadsACancelToItsInstanceByKeysOfItsOwn) {
   answer_to(wire::write_cancel_request(key));
   const std::lock_guard lock(mutex);
   EXPECT_EQ(cancelled.size(), 1u);
+}
+
+TEST_F(ProxyTest, KeepsTheLengthOfACancelKeyAndLeadsItBack) {
+  const wire::CancelKey long_key{42, std::string(32, 'k')};
+  std::mutex mutex;
+  std::vector<wire::CancelKey> cancelled;
+  serve([&](Peer& peer) {
+    const std::string packet = peer.read_start_up();
+    if (wire::parse_head(packet.substr(0, wire::head_size))->kind == wire::FirstPacketKind::cancel_request) {
+      const std::lock_guard lock(mutex);
+      cancelled.push_back(*wire::parse_cancel_request(packet));
+      return;
+    }
+    peer.send(message('R', number(0)) + message('K', number(long_key.process) + long_key.secret) + message('Z', "I"));
+    peer.read_all();
+  });
+  Peer peer = client();
+  peer.send(wire::write_start_up({.version = {3, 2}, .parameters = {{"user", "ann"}, {"database", "app@dev"}}}));
+  const std::string heard = peer.read(9 + 9 + 32 + 6);
+  const wire::CancelKey key{wire::read_u32(heard, 14), heard.substr(18, 32)};
+  EXPECT_EQ(key.process, long_key.process);
+  EXPECT_NE(key.secret, long_key.secret);
+  EXPECT_EQ(answer_to(wire::write_cancel_request(key)), "");
+  const std::lock_guard lock(mutex);
+  EXPECT_EQ(cancelled, std::vector{long_key});
 }
 
 TEST_F(ProxyTest, AnswersForTheProtocolThatItDoesNotKnow) {
