@@ -23,8 +23,8 @@ class Selection(EndpointTest):
         self.assertEqual(session.say("SHOW pgtwig.branch;"), "demo/dev")
         self.run_pgtwig("use", "demo/main")
         self.assertEqual(self.psql(HERE, self.parameters()), "main")
-        status = self.pgtwig.json("status")["endpoint"]
-        self.assertEqual(status["sessions"], [{"branch": "demo/dev", "sessions": 1}])
+        eventually(lambda: self.pgtwig.json("status")["endpoint"]["sessions"] == [{"branch": "demo/dev", "sessions": 1}],
+                   "the others are over")
         # The one that is open stays where it is.
         self.assertEqual(session.say(f"{HERE};"), "dev")
         session.close()
@@ -94,7 +94,7 @@ class Wake(EndpointTest):
 
         self.pgtwig.start_daemon()
         self.assertEqual(self.psql("SELECT count(*) FROM here", target), "2")
-        self.assertEqual(self.pgtwig.branches()["demo/dev"]["state"], "running")
+        eventually(lambda: self.pgtwig.branches()["demo/dev"]["state"] == "running", "the wake is on record")
         self.pgtwig.assert_nothing_leaked()
 
     def test_a_wrong_password_wakes_a_branch_once_and_is_slowed_then(self) -> None:
