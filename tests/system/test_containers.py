@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import unittest
@@ -156,6 +157,42 @@ class InDocker(SystemTest):
         self.run_pgtwig("branch", "create", "demo/old", "--at", "before")
         self.assertEqual(self.sql("demo/old", "SELECT n FROM kept"), "42")
 
+    def owners(self, branch: str) -> set[str]:
+        """Of all files of the branch's data directory, which the server can only use when they are its own."""
+        data = pathlib.Path(self.pgtwig.sql(branch, "SHOW data_directory"))
+        return {path.owner() for path in [data, *data.rglob("*")]}
+
+    def test_images_of_other_layouts_and_users_run_the_same_volume(self) -> None:
+        official = self.engine.build("-official")
+        alpine = self.engine.build("-alpine")
+        self.run_pgtwig("project", "create", "demo", "--image", official)
+        self.sql("demo/main", "CREATE TABLE kept AS SELECT 42 AS n")
+        self.run_pgtwig("snapshot", "create", "demo/main", "before")
+        self.assertEqual(self.owners("demo/main"), {"pgtwig-pg"})
+        self.run_pgtwig("project", "runtime", "demo", "native")
+        self.assert_kept()
+        self.assertEqual(self.owners("demo/main"), {"pgtwig-pg"})
+        # Its texts are sorted by another C library, as the image itself says: nothing is stopped for what is refused.
+        before = self.pgtwig.branches()["demo/main"]["pid"]
+        failed = self.run_pgtwig("project", "runtime", "demo", "docker", "--image", alpine, expect=5)
+        self.assertIn("sorts with musl", failed.err)
+        self.assertIn("silently be wrong", failed.err)
+        self.assertEqual(self.pgtwig.branches()["demo/main"]["pid"], before)
+        moved = self.run_pgtwig("project", "runtime", "demo", "docker", "--image", alpine, "--accept-collation-change")
+        self.assertNotIn("did not start", moved.err)
+        self.assert_kept()
+        self.assertEqual(self.owners("demo/main"), {"pgtwig-pg"})
+        self.run_pgtwig("branch", "create", "demo/old", "--at", "before")
+        self.assertEqual(self.sql("demo/old", "SELECT n FROM kept"), "42")
+        # And one that was made by it.
+        self.run_pgtwig("project", "create", "other", "--image", alpine)
+        self.sql("other/main", "CREATE TABLE kept AS SELECT 7 AS n")
+        failed = self.run_pgtwig("project", "runtime", "other", "docker", "--image", official, expect=5)
+        self.assertIn("were made with musl", failed.err)
+        self.run_pgtwig("project", "runtime", "other", "docker", "--image", official, "--accept-collation-change")
+        self.assertEqual(self.sql("other/main", "SELECT n FROM kept"), "7")
+        self.assertEqual(self.owners("other/main"), {"pgtwig-pg"})
+
     def test_a_stand_in_for_nerdctl_runs_a_whole_life(self) -> None:
         # No package has nerdctl: what is tested is that its program is called, by the command line that docker shares.
         stand_in = self.pgtwig.programs / "nerdctl"
@@ -171,6 +208,64 @@ class InDocker(SystemTest):
         self.assertEqual(self.engine.containers(), [])
         verbs = {line.split()[0] for line in (self.pgtwig.work / "calls").read_text().splitlines()}
         self.assertEqual(verbs, {"image", "run", "container", "logs", "rm"})
+
+
+class Bridged(SystemTest):
+    """Branches whose containers have a network of their own and are reached by a port published on 127.0.0.1."""
+
+    runtime = ""
+
+    def install(self) -> Installation:
+        try:
+            installation = Installation(runtime=self.runtime, network="bridge")
+        except Unsupported as reason:
+            self.skipTest(str(reason))
+        self.addCleanup(self._remove, installation)
+        return installation
+
+    def run_a_life(self) -> None:
+        self.run_pgtwig("project", "create", "demo")
+        self.sql("demo/main", "CREATE TABLE kept AS SELECT 42 AS n")
+        self.run_pgtwig("branch", "create", "demo/dev")
+        self.assertEqual(self.sql("demo/dev", "SELECT n FROM kept"), "42")
+        # The server has an address of its own, which is not the machine's.
+        self.assertNotIn(self.sql("demo/dev", "SELECT host(inet_server_addr())"), ("127.0.0.1", ""))
+        port = self.pgtwig.branches()["demo/dev"]["port"]
+        listeners = [line.split()[3] for line in subprocess.run(["ss", "-Hltn"], capture_output=True, text=True).stdout.splitlines()]
+        self.assertEqual([address for address in listeners if address.endswith(f":{port}")], [f"127.0.0.1:{port}"])
+        self.sql("demo/dev", "INSERT INTO kept VALUES (43)")
+        self.run_pgtwig("branch", "reset", "demo/dev")
+        self.run_pgtwig("restart", "demo/dev")
+        self.assertEqual(self.sql("demo/dev", "SELECT count(*) FROM kept"), "1")
+        wrong = self.pgtwig.url("demo/dev").replace("postgres:", "postgres:wrong", 1)
+        self.assertIn("password authentication failed", self.pgtwig.sql_at(wrong, "SELECT 1", expect_failure=True))
+
+
+class BridgedByDocker(Bridged):
+    runtime = "docker"
+
+    def test_bridged_containers_are_reached_by_their_published_port(self) -> None:
+        self.run_a_life()
+
+    def test_a_published_port_that_is_taken_is_skipped_or_named(self) -> None:
+        self.run_pgtwig("project", "create", "demo")
+        self.run_pgtwig("stop", "demo/main")
+        port = self.pgtwig.branches()["demo/main"]["port"]
+        with socket.create_server(("127.0.0.1", port)):
+            failed = self.run_pgtwig("start", "demo/main", expect=5)
+            self.assertIn(f"port {port} of demo/main is taken by another program", failed.err)
+            self.assertIn("hint: `pgtwig start demo/main --port N`", failed.err)
+        self.run_pgtwig("start", "demo/main")
+        with socket.create_server(("127.0.0.1", port + 1)):
+            self.run_pgtwig("branch", "create", "demo/dev")
+            self.assertEqual(self.pgtwig.branches()["demo/dev"]["port"], port + 2)
+
+
+class BridgedByPodman(Bridged):
+    runtime = "podman"
+
+    def test_bridged_containers_of_podman_are_reached_by_their_published_port(self) -> None:
+        self.run_a_life()
 
 
 class Rootless(SystemTest):
