@@ -2,28 +2,31 @@
 
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from harness import containers
+from harness import containers, machine
 from harness.case import SystemTest
 from harness.installation import Installation, Unsupported, eventually, postgres_programs
 
 
-class InDocker(SystemTest):
+class InContainers(SystemTest):
+    runtime = ""
+
     def install(self) -> Installation:
         try:
-            installation = Installation(runtime="docker")
+            installation = Installation(runtime=self.runtime)
         except Unsupported as reason:
             self.skipTest(str(reason))
         self.addCleanup(self._remove, installation)
         return installation
 
     @property
-    def engine(self) -> containers.Docker:
+    def engine(self) -> containers.Engine:
         return self.pgtwig.engine
 
     def make_demo(self) -> None:
@@ -43,6 +46,35 @@ class InDocker(SystemTest):
     def assert_kept(self) -> None:
         self.assertEqual(self.sql("demo/main", "SELECT n FROM kept"), "42")
 
+    def assert_fails_and_starts_again(self, what: str) -> None:
+        """The state is right as soon as anybody can look: a process that ends is seen by its end, not by asking again and again."""
+        eventually(lambda: self.state() == "failed", f"the branch is seen to have failed: {what}", 10)
+        self.run_pgtwig("start", "demo/main")
+        self.assertEqual(self.state(), "running")
+        self.assert_kept()
+
+
+class InPodman(InContainers):
+    runtime = "podman"
+
+    def test_what_is_done_to_a_container_of_podman_is_seen_at_once(self) -> None:
+        self.make_demo()
+        self.engine.run("rm", "--force", "--time", "0", self.container())
+        self.assert_fails_and_starts_again("rm")
+        self.engine.run("kill", self.container())
+        self.assert_fails_and_starts_again("kill")
+        # Podman has no daemon; what watches its container can die, and the container lives on.
+        (monitor,) = [one for one in machine.processes_of(self.pgtwig.base.path) if "conmon" in one.command.split()[0]]
+        os.kill(monitor.pid, signal.SIGKILL)
+        self.assertEqual(self.state(), "running")
+        self.assert_kept()
+        self.run_pgtwig("restart", "demo/main")
+        self.assert_kept()
+
+
+class InDocker(InContainers):
+    runtime = "docker"
+
     def test_containers_outlive_the_daemon(self) -> None:
         self.make_demo()
         before = self.pgtwig.branches()["demo/main"]
@@ -51,6 +83,39 @@ class InDocker(SystemTest):
         self.assertEqual((after["state"], after["pid"]), ("running", before["pid"]))
         self.assert_kept()
         self.assertEqual(self.engine.containers(), [self.container()])
+
+    def test_what_happened_while_no_daemon_ran_is_mended_by_the_next(self) -> None:
+        self.make_demo()
+        before = self.pgtwig.branches()["demo/main"]["pid"]
+        self.pgtwig.kill_daemon()
+        self.engine.run("rm", "--force", self.container())
+        # What should run is started by a daemon that finds it ended.
+        eventually(lambda: self.state() == "running", "the branch runs again")
+        self.assertNotEqual(self.pgtwig.branches()["demo/main"]["pid"], before)
+        self.assert_kept()
+
+    def test_an_engine_that_is_restarted_ends_branches_cleanly(self) -> None:
+        self.make_demo()
+        self.engine.stop()
+        eventually(lambda: self.state() == "failed", "the branch is seen to have ended", 10)
+        failed = self.run_pgtwig("project", "create", "other", expect=1)
+        self.assertIn("dockerd does not run", failed.err)
+        self.engine.start()
+        self.run_pgtwig("start", "demo/main")
+        self.assert_kept()
+        self.assertIn("database system was shut down at", self.run_pgtwig("branch", "logs", "demo/main").out)
+
+    def test_a_port_of_the_machine_that_is_taken_is_skipped_or_named(self) -> None:
+        self.make_demo()
+        self.run_pgtwig("stop", "demo/main")
+        port = self.pgtwig.branches()["demo/main"]["port"]
+        with socket.create_server(("127.0.0.1", port)):
+            failed = self.run_pgtwig("start", "demo/main", expect=5)
+            self.assertIn(f"port {port} of demo/main is taken by another program", failed.err)
+        self.run_pgtwig("start", "demo/main")
+        with socket.create_server(("127.0.0.1", port + 1)):
+            self.run_pgtwig("branch", "create", "demo/dev")
+            self.assertEqual(self.pgtwig.branches()["demo/dev"]["port"], port + 2)
 
     def test_a_dead_engine_stops_nobody_and_its_return_loses_nothing(self) -> None:
         self.make_demo()
@@ -64,22 +129,17 @@ class InDocker(SystemTest):
         self.assertIn("dockerd does not run", failed.err)
         self.assertIn("hint: start it", failed.err)
         self.engine.start()
+        # An engine that comes back ends what it does not keep alive.
+        self.assert_fails_and_starts_again("the engine came back")
         self.run_pgtwig("start", "demo/dev")
-        if self.state() != "running":  # an engine that comes back ends what it does not keep alive
-            self.run_pgtwig("start", "demo/main")
-        self.assert_kept()
         self.assertEqual(self.sql("demo/dev", "SELECT n FROM kept"), "42")
 
     def test_one_removed_behind_our_back_is_seen_at_once_and_starts_again(self) -> None:
         self.make_demo()
         self.engine.run("rm", "--force", self.container())
-        eventually(lambda: self.state() == "failed", "the branch is seen to have failed", 1)
-        self.run_pgtwig("start", "demo/main")
-        self.assert_kept()
+        self.assert_fails_and_starts_again("rm")
         self.engine.run("kill", self.container())
-        eventually(lambda: self.state() == "failed", "the branch is seen to have failed", 1)
-        self.run_pgtwig("start", "demo/main")
-        self.assert_kept()
+        self.assert_fails_and_starts_again("kill")
 
     def test_a_foreign_container_of_that_name_is_left_alone(self) -> None:
         self.make_demo()
@@ -206,6 +266,17 @@ class InDocker(SystemTest):
         self.run_pgtwig("project", "delete", "demo", "--force", "--yes")
         self.pgtwig.assert_nothing_leaked()
         self.assertEqual(self.engine.containers(), [])
+        self.run_pgtwig("project", "create", "demo", "--runtime", "nerdctl")
+        self.sql("demo/main", "CREATE TABLE kept AS SELECT 42 AS n")
+        # Without its program, what runs goes on, what doesn't says why, and the project can leave.
+        stand_in.rename(self.pgtwig.work / "away")
+        self.assert_kept()
+        self.run_pgtwig("stop", "demo/main")
+        failed = self.run_pgtwig("start", "demo/main", expect=1)
+        self.assertIn("the program 'nerdctl' is not installed", failed.err)
+        self.run_pgtwig("project", "runtime", "demo", "native")
+        self.run_pgtwig("start", "demo/main")
+        self.assert_kept()
         verbs = {line.split()[0] for line in (self.pgtwig.work / "calls").read_text().splitlines()}
         self.assertEqual(verbs, {"image", "run", "container", "logs", "rm"})
 
@@ -299,6 +370,30 @@ class Rootless(SystemTest):
         self.run_pgtwig("project", "runtime", "demo", "native")
         self.assertEqual(self.sql("demo/dev", "SELECT n FROM kept"), "42")
         self.assertEqual(self.pgtwig.engine.containers(), [])
+
+
+class WithoutRights(SystemTest):
+    """An ordinary user, and a dockerd that is root's."""
+
+    def install(self) -> Installation:
+        try:
+            installation = Installation(fs="host", user="ordinary")
+            self.addCleanup(self._remove, installation)
+            installation.engine = containers.Docker(installation.base.path, postgres_programs())
+        except (Unsupported, containers.NotAvailable) as reason:
+            self.skipTest(str(reason))
+        installation.environment |= installation.engine.environment()
+        return installation
+
+    def test_an_engine_that_one_may_not_use_says_so(self) -> None:
+        failed = self.run_pgtwig("project", "create", "demo", "--runtime", "docker", expect=9)
+        self.assertIn("this user may not use docker: ", failed.err)
+        self.assertIn("hint: as root: usermod -aG docker USER", failed.err)
+        # Those that one may use do as well as ever.
+        self.run_pgtwig("project", "create", "demo")
+        failed = self.run_pgtwig("project", "runtime", "demo", "docker", expect=9)
+        self.assertEqual(self.pgtwig.branches()["demo/main"]["state"], "running")
+        self.assertEqual(self.pgtwig.branches()["demo/main"]["runtime"], "native")
 
 
 class Natively(SystemTest):
