@@ -37,6 +37,7 @@ std::string create_project(const Call& call) {
                                .port = {},
                                .settings = fields.settings("settings"),
                                .suspend_after = take_interval(fields, "suspend_after"),
+                               .files = fields.settings("files"),
                                .dump_fd = call.request.upload.get()};
   if (auto version = fields.number("pg_version", 1, 999)) create.pg_major = static_cast<int>(*version);
   if (auto pool = fields.text("pool")) create.pool = parse_pool_name(*pool);
@@ -69,6 +70,14 @@ std::string change_runtime(const Call& call) {
                                      .accept_collation_change = fields.flag("accept_collation_change", false)};
   fields.finish();
   return to_json(engine::change_runtime(call.engine, change, call.listener));
+}
+
+std::string change_files(const Call& call) {
+  QueryFields(call.request.query).finish();
+  BodyFields fields(call.request.body);
+  const auto changes = fields.settings("files");
+  fields.finish();
+  return to_json(engine::change_files(call.engine, parse_project_name(call.names[0]), changes, call.listener));
 }
 
 std::string delete_project(const Call& call) {

@@ -90,7 +90,8 @@ std::string last_failure_in(std::string_view log) {
     for (const std::string_view severity : severities) {
       const auto words = words_after(line, severity);
       if (!words) continue;
-      const bool is_explained = words->starts_with("configuration file") && !complaint.empty();
+      const bool is_of_a_file = words->starts_with("configuration file") || words->starts_with("could not load ");
+      const bool is_explained = is_of_a_file && !complaint.empty();
       failure = is_explained ? fmt::format("{}; {}", complaint, *words) : *words;
     }
     if (const auto words = words_after(line, "LOG:")) complaint = *words;
