@@ -8,7 +8,6 @@
 #include "engine/user_files.h"
 #include "engine/view_of.h"
 #include "postgres/readiness.h"
-#include "postgres/roles.h"
 
 namespace pgtwig::engine {
 namespace {
@@ -28,10 +27,6 @@ void try_files(Engine& engine, Operation& operation, Body& trial, std::optional<
     if (error.code() != ErrorCode::postgres_failed) throw;
     const std::string words = postgres::last_failure_in_log(engine.instances().log_file(trial), 0);
     throw not_taken(words.empty() ? error.message() : words);
-  }
-  // With a mistake in this one it does start, and only logs it.
-  if (const auto error = postgres::ident_file_error(*engine.instances().admin(trial))) {
-    throw not_taken(fmt::format("{}: {}", postgres::ident_file_name, *error));
   }
 }
 

@@ -31,8 +31,9 @@ std::string read_own_file(const std::filesystem::path& file) {
   std::error_code error;
   const auto size = std::filesystem::file_size(file, error);
   if (!error && size > largest_file) {
-    throw Error(ErrorCode::invalid_argument, fmt::format("{} is larger than {}", file.string(),
-                                                         format_bytes(Bytes{static_cast<std::uint64_t>(largest_file)})));
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{} is larger than {}", file.string(),
+                            format_bytes(Bytes{static_cast<std::uint64_t>(largest_file)})));
   }
   const auto text = read_file_if_exists(file);
   if (!text) throw Error(ErrorCode::not_found, fmt::format("there is no file {}", file.string()));
@@ -77,9 +78,9 @@ int set_project(Session& session) {
   if (!files.empty()) {
     std::vector<std::string> names;
     for (const auto& [name, text] : view.files) names.push_back(name);
-    session.say(fmt::format("{} has {} of its own, from each branch's next start on (`pgtwig restart {}/main`)",
-                            view.name, names.empty() ? "no configuration files" : fmt::format("{}", fmt::join(names, ", ")),
-                            view.name));
+    session.say(
+        fmt::format("{} has {} of its own, from each branch's next start on (`pgtwig restart {}/main`)", view.name,
+                    names.empty() ? "no configuration files" : fmt::format("{}", fmt::join(names, ", ")), view.name));
   }
   if (after) {
     session.say(
