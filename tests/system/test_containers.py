@@ -92,6 +92,7 @@ class InDocker(InContainers):
         # What should run is started by a daemon that finds it ended.
         eventually(lambda: self.state() == "running", "the branch runs again")
         self.assertNotEqual(self.pgtwig.branches()["demo/main"]["pid"], before)
+        self.run_pgtwig("start", "demo/main")  # which waits for the start that is under way
         self.assert_kept()
 
     def test_an_engine_that_is_restarted_ends_branches_cleanly(self) -> None:
