@@ -42,6 +42,7 @@ std::string create_project(const Call& call);
 std::string get_project(const Call& call);
 std::string rename_project(const Call& call);
 std::string change_runtime(const Call& call);
+std::string change_files(const Call& call);
 std::string delete_project(const Call& call);
 std::string set_suspend_after_of_project(const Call& call);
 

@@ -24,6 +24,7 @@ struct Peer {
   uid_t uid = 0;
   std::vector<gid_t> groups;  // all of them, the primary one included
   bool is_in(gid_t group) const;
+  bool is_administrator() const;  // root, or whose daemon this is
 };
 Peer peer_of(int socket);
 

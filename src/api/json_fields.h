@@ -100,6 +100,7 @@ void describe(Field& field, View& view) {
   field("running_count", view.running_count);
   field("suspend_after", view.suspend_after);
   field("settings", view.settings);
+  field("files", view.files);
   field("created_at", view.created_at);
   field("warnings", view.warnings);
   field("steps", view.steps);

@@ -1,4 +1,5 @@
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -29,6 +30,10 @@ Peer peer_of(int socket) {
   }
   peer.groups.push_back(credentials.gid);
   return peer;
+}
+
+bool Peer::is_administrator() const {
+  return uid == 0 || uid == ::geteuid();
 }
 
 }  // namespace pgtwig::api

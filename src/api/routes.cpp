@@ -32,6 +32,7 @@ constexpr Route table[] = {
     {"GET", "/v1/projects/{project}", read, everyone, get_project},
     {"PATCH", "/v1/projects/{project}", change, everyone, rename_project},
     {"PUT", "/v1/projects/{project}/runtime", change, everyone, change_runtime},
+    {"PUT", "/v1/projects/{project}/files", change, everyone, change_files},
     {"DELETE", "/v1/projects/{project}", change, everyone, delete_project},
     {"PUT", "/v1/projects/{project}/suspend-after", read, everyone, set_suspend_after_of_project},
 

@@ -135,16 +135,14 @@ struct Server::Impl {
     if (!stop_event) throw system_error(errno, "cannot make an event descriptor");
   }
 
-  static bool is_administrator(const Peer& peer) { return peer.uid == 0 || peer.uid == ::geteuid(); }
-
   void admit(const Peer& peer) const {
-    if (is_administrator(peer) || (options.group && peer.is_in(*options.group))) return;
+    if (peer.is_administrator() || (options.group && peer.is_in(*options.group))) return;
     throw Error(ErrorCode::not_allowed, "you may not use this pgtwig daemon",
                 "ask the administrator to put you into the group pgtwig");
   }
 
   static void authorise(const Route& route, const Peer& peer) {
-    if (route.access == Access::everyone || is_administrator(peer)) return;
+    if (route.access == Access::everyone || peer.is_administrator()) return;
     throw Error(ErrorCode::not_allowed, "only the administrator may change pools or stop this daemon",
                 "repeat it with sudo");
   }

@@ -33,6 +33,9 @@ struct PoolRecord {
 
 using Settings = std::map<std::string, std::string>;
 
+// Configuration files that somebody keeps himself: "pg_hba.conf" -> its text.
+using Files = std::map<std::string, std::string>;
+
 // What a project's instances run from where its runtime runs images; pinned when it was chosen.
 struct ImageRecord {
   std::string reference;   // as it was asked for: "postgres:17"
@@ -55,6 +58,7 @@ struct ProjectRecord {
   std::optional<ImageRecord> image = {};                   // of a runtime that runs images
   // Whose texts were sorted by these may be run on: its user was told, and said yes.
   std::vector<std::string> accepted_collations = {};
+  Files files = {};  // of its user, for every branch
 };
 
 enum class Durability { full, relaxed, none };

@@ -83,6 +83,7 @@ ImageRecord image_of(const json::object& object) {
 void parse_later_members(const json::object& object, ProjectRecord& project) {
   if (object.contains("image")) project.image = image_of(object_member(object, "image"));
   if (object.contains("accepted_collations")) project.accepted_collations = list_member(object, "accepted_collations");
+  if (object.contains("files")) project.files = settings_member(object, "files");
 }
 
 ProjectRecord parse_project(const json::object& object) {
@@ -111,6 +112,7 @@ json::object project_to_json(const ProjectRecord& project) {
   if (!project.accepted_collations.empty()) {
     object["accepted_collations"] = list_to_json(project.accepted_collations);
   }
+  if (!project.files.empty()) object["files"] = settings_to_json(project.files);
   return object;
 }
 

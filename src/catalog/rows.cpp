@@ -149,7 +149,8 @@ ProjectRecord read_project(Row row) {
           .created_at = row.time(),
           .suspend_after = row.optional_seconds(),
           .image = read_image(row),
-          .accepted_collations = read_texts(row)};
+          .accepted_collations = read_texts(row),
+          .files = read_settings(row)};
 }
 
 BranchRecord read_branch(Row row) {

@@ -163,6 +163,10 @@ ALTER TABLE projects ADD COLUMN accepted_collations TEXT NOT NULL DEFAULT '[]' C
 ALTER TABLE branches ADD COLUMN cpus TEXT NOT NULL DEFAULT '';
 ALTER TABLE branches ADD COLUMN memory TEXT NOT NULL DEFAULT '';
 )sql",
+    // The configuration files that a project's user keeps himself.
+    R"sql(
+ALTER TABLE projects ADD COLUMN files TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(files));
+)sql",
 };
 
 constexpr int newest_version = static_cast<int>(migrations.size());

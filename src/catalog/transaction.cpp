@@ -36,9 +36,10 @@ class SqliteTransaction final : public Transaction {
   void insert(const ProjectRecord& project) override {
     change_named(fmt::format("project '{}' already exists", project.name.text()), [&] {
       return writer_
-          .query("INSERT INTO projects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", project.id, project.name.text(),
+          .query("INSERT INTO projects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", project.id, project.name.text(),
                  project.pool, project.pg_major, project.runtime, settings_json(project.settings), project.created_at,
-                 project.suspend_after, image_json(project.image), texts_json(project.accepted_collations))
+                 project.suspend_after, image_json(project.image), texts_json(project.accepted_collations),
+                 settings_json(project.files))
           .run();
     });
   }
@@ -48,10 +49,10 @@ class SqliteTransaction final : public Transaction {
       return writer_
           .query(
               "UPDATE projects SET name = ?, pool = ?, pg_major = ?, runtime = ?, settings = ?, created_at = ?, "
-              "suspend_after = ?, image = ?, accepted_collations = ? WHERE id = ?",
+              "suspend_after = ?, image = ?, accepted_collations = ?, files = ? WHERE id = ?",
               project.name.text(), project.pool, project.pg_major, project.runtime, settings_json(project.settings),
               project.created_at, project.suspend_after, image_json(project.image),
-              texts_json(project.accepted_collations), project.id)
+              texts_json(project.accepted_collations), settings_json(project.files), project.id)
           .run();
     });
     require_one(changed, "project", project.name.text());

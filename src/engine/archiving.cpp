@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "catalog/incarnation_file.h"
 #include "engine/pools.h"
+#include "engine/user_files.h"
 #include "engine/wal_files.h"
 #include "postgres/configuration_file.h"
 #include "postgres/control_file.h"
@@ -32,8 +33,14 @@ bool archives_by_itself(const Configuration& files) {
   return is_on && !(value_of(files, "archive_command").empty() && value_of(files, "archive_library").empty());
 }
 
-std::string wal_level_of(const Engine& engine, const Body& body, const Configuration& files) {
-  std::string level = value_of(files, "wal_level");
+// As a start of it would have it: its own files, those of users, what was set.
+std::string wal_level_of(const Engine& engine, const Body& body) {
+  std::vector<std::string> own;
+  for (const postgres::UserFiles& user : read_user_files(engine.config(), body.project)) {
+    if (const std::string* conf = user.find(postgres::conf_file_name)) own.push_back(*conf);
+  }
+  std::string level =
+      value_of(postgres::read_configuration(open_directory(body.data()).get(), body.data(), own), "wal_level");
   for (const auto& [name, value] : user_settings(engine.config(), body.project, body.branch)) {
     if (name == "wal_level") level = value;
   }
@@ -50,9 +57,8 @@ std::optional<std::string> why_not_archived(const Engine& engine, const Body& bo
   if (!engine.config().wal_archive) return "archiving is off in the configuration (wal.archive)";
   if (engine.helper().empty()) return "this daemon has no program for it";
   if (body.branch.durability == catalog::Durability::none) return "it has durability none";
-  const Configuration files = postgres::read_configuration(open_directory(body.data()).get(), body.data());
-  if (wal_level_of(engine, body, files) == "minimal") return "its wal_level is minimal";
-  if ((body.branch.name.is_main() || lets_own_command_through(body)) && archives_by_itself(files)) {
+  if (wal_level_of(engine, body) == "minimal") return "its wal_level is minimal";
+  if ((body.branch.name.is_main() || lets_own_command_through(body)) && archives_on_its_own(body)) {
     return fmt::format("{} archives by its own archive_command", body.branch.name.text());
   }
   return std::nullopt;

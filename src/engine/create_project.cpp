@@ -5,15 +5,15 @@
 #include "engine/archiving.h"
 #include "engine/body.h"
 #include "engine/incarnations.h"
+#include "engine/new_cluster.h"
 #include "engine/project_server.h"
+#include "engine/user_files.h"
 #include "engine/view_of.h"
 #include "postgres/dump.h"
 #include "postgres/roles.h"
 
 namespace pgtwig::engine {
 namespace {
-
-constexpr std::size_t password_length = 24;
 
 void require_new_name(Engine& engine, const ProjectName& name) {
   if (!engine.catalog().find_project(name)) return;
@@ -32,7 +32,8 @@ ProjectView create_project(Engine& engine, const CreateProject& request, Listene
                                  .pg_major = 0,
                                  .runtime = {},
                                  .settings = request.settings,
-                                 .created_at = engine.clock().now()};
+                                 .created_at = engine.clock().now(),
+                                 .files = changed_files({}, request.files)};
   choose_server(engine,
                 {.runtime = request.runtime.value_or(engine.config().runtime),
                  .image = request.image,
@@ -49,43 +50,16 @@ ProjectView create_project(Engine& engine, const CreateProject& request, Listene
   return engine.operations().run("project create", request.name.text(), listener, [&](Operation& operation) {
     const std::shared_ptr<OpenPool> pool = engine.pools().choose(request.pool, operation);
     engine.pools().require_room(*pool);
-    const TimePoint now = engine.clock().now();
     project.pool = pool->record.id;
-    project.created_at = now;
+    project.created_at = engine.clock().now();
     project.suspend_after = request.suspend_after;
-    Body main{.project = project,
-              .branch = {.id = BranchId::random(),
-                         .project = ProjectId::random(),
-                         .name = BranchName::main(),
-                         .parent = std::nullopt,
-                         .incarnation = IncarnationId::random(),
-                         .host = "local",
-                         .port = port->port(),
-                         .wants_running = true,
-                         .durability = catalog::Durability::full,
-                         .settings = {},
-                         .password = random_password(password_length),
-                         .held_back = {},
-                         .allowed = {},
-                         .maybe_has_subscriptions = false,
-                         .origin = {.branch = {}, .snapshot = {}, .lsn = {}, .time = now},
-                         .created_at = now,
-                         .expires_at = std::nullopt},
-              .pool = pool};
-    main.branch.project = main.project.id;
+    Body main = planned_main(engine, project, pool, port->port());
     set_limits(engine, project, request.limits, main.branch);
     engine.instances().require_memory(main);
 
     operation.begin({sweep_record(main)});
-    operation.step(fmt::format("Make volume ({})", pool->driver->name()),
-                   [&] { pool->driver->create(main.branch.incarnation); });
-    operation.step(fmt::format("Make cluster (PostgreSQL {})", installation.version), [&] {
-      postgres::init_cluster(installation, {.data_directory = main.data(),
-                                            .user = engine.instance_user(),
-                                            .password = main.branch.password,
-                                            .locale = request.locale});
-      write_manifest(engine, main);
-    });
+    for (const std::string& warning : warnings_of(project.files)) operation.warn(warning);
+    make_cluster(engine, operation, main, {.locale = request.locale});
     catalog::IncarnationRecord incarnation = first_incarnation(main);
     start_new_body(engine, operation, main, port, request.port);
     if (dump_format) {

@@ -173,7 +173,10 @@ postgres::InstanceConfiguration Instances::configuration(const Body& body, const
       .user_settings = user_settings(engine_.config(), body.project, body.branch),
       .overrides = {},
       .pg_major = body.project.pg_major,
-      .user_files = read_user_files(engine_.config())};
+      .user_files = read_user_files(engine_.config(), body.project)};
+  for (const postgres::UserFiles& files : configuration.user_files) {
+    for (const std::string& warning : warnings_of(files.texts)) log::warn("{}: {}", body.name(), warning);
+  }
   if (!options.recovery.empty()) {
     configuration.overrides = postgres::isolation_overrides(body.project.pg_major, true, {});
   } else if (!body.branch.name.is_main() || options.subscriptions_off) {

@@ -39,7 +39,8 @@ void restore_instance(Engine& engine, const catalog::ProjectRecord& project, con
   if (branch->name != record.name || current_project->name != project.name) {
     throw Error(ErrorCode::busy, "it was renamed meanwhile");
   }
-  Body body = load_body(engine, project, *branch);
+  // As it is now that nobody can change it: it may have got another runtime since it was listed.
+  Body body = load_body(engine, *current_project, *branch);
   bring_manifest_up_to_date(engine, body);
   if (const auto process = engine.instances().find(body)) {
     if (branch->wants_running && engine.instances().runs_as_recorded(body)) {
@@ -61,8 +62,9 @@ void bring_snapshot_up_to_date(Engine& engine, const catalog::ProjectRecord& pro
                                const catalog::SnapshotRecord& snapshot) {
   const auto lock = engine.locks().acquire({snapshot_lock(snapshot, LockMode::shared)}, lock_timeout);
   const auto branch = engine.catalog().find_branch(snapshot.branch);
-  if (!branch || !engine.catalog().find_snapshot(snapshot.id)) return;
-  Body body = snapshot_body(engine, project, *branch, snapshot);
+  const auto current_project = engine.catalog().find_project(project.id);
+  if (!branch || !current_project || !engine.catalog().find_snapshot(snapshot.id)) return;
+  Body body = snapshot_body(engine, *current_project, *branch, snapshot);
   bring_manifest_up_to_date(engine, body);
 }
 

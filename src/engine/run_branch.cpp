@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "engine/project_server.h"
 #include "engine/run_branch.h"
+#include "engine/user_files.h"
 #include "engine/view_of.h"
 #include "postgres/cluster.h"
 
@@ -167,6 +168,7 @@ BranchView restart_branch(Engine& engine, const StartBranch& request, Listener& 
   refuse_if_tainted(current);
   std::optional<Ports::Reservation> port;
   Body body = with_request(engine, current, request, port);
+  read_user_files(engine.config(), body.project);  // one that is not there is no reason to stop
   return engine.operations().run("branch restart", body.name(), listener, [&](Operation& operation) {
     operation.begin();
     const bool was_running = engine.instances().find(current).has_value();

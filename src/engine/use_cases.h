@@ -54,6 +54,7 @@ struct CreateProject {
   std::optional<std::uint16_t> port = {};
   catalog::Settings settings = {};
   std::optional<std::chrono::seconds> suspend_after = {};  // of its branches; zero: never; absent: as configured
+  catalog::Files files = {};                               // see change_files()
   std::string locale = "C.UTF-8";
   int dump_fd = -1;  // seekable; -1: none
 };
@@ -70,6 +71,10 @@ struct ChangeRuntime {
   bool accept_collation_change = false;
 };
 ProjectView change_runtime(Engine&, const ChangeRuntime&, Listener&);
+// The configuration files that its user keeps: "postgresql.conf", "pg_hba.conf", "pg_ident.conf" -> text, of which an
+// empty one takes the file away, and what isn't named stays. They are tried first, and count from each branch's next
+// start on. Throws Error invalid_argument, with PostgreSQL's own words, when it doesn't start with them.
+ProjectView change_files(Engine&, const ProjectName&, const catalog::Files& changes, Listener&);
 struct DeleteProject {
   ProjectName name;
   bool force = false;  // with its branches

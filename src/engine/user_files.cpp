@@ -10,7 +10,6 @@
 
 #include "base/error.h"
 #include "base/fs.h"
-#include "base/log.h"
 
 namespace pgtwig::engine {
 namespace {
@@ -55,38 +54,88 @@ std::optional<std::string> read_one(const std::string& file, std::string_view ke
   return text;
 }
 
-void warn_of_trust(const std::string& hba) {
-  each_line(hba, [](const std::vector<std::string_view>& words) {
-    if (std::ranges::find(words, "trust") == words.end()) return;
-    log::warn("your pg_hba.conf has a line with trust: whoever reaches a branch there needs no password: {}",
-              fmt::join(words, " "));
-  });
+// Quotes may stand anywhere in a name.
+std::string unquoted(std::string_view word) {
+  std::string name(word);
+  std::erase(name, '"');
+  return name;
 }
 
-void refuse_own_map(const std::string& ident) {
-  each_line(ident, [](const std::vector<std::string_view>& words) {
-    if (words.empty() || words.front() != "pgtwig") return;
+void refuse_own_map(const postgres::UserFiles& files) {
+  const std::string* ident = files.find(postgres::ident_file_name);
+  if (!ident) return;
+  each_line(*ident, [](const std::vector<std::string_view>& words) {
+    if (words.empty() || unquoted(words.front()) != "pgtwig") return;
     throw Error(ErrorCode::invalid_argument, "your pg_ident.conf has a map called pgtwig, which is pgtwig's own",
                 "give the map another name, there and in pg_hba.conf");
   });
 }
 
-}  // namespace
-
-postgres::UserFiles read_user_files(const Config& config) {
+catalog::Files files_of(const Config& config) {
   const std::string& directory = config.postgres_config_directory;
   if (!directory.empty() && !std::filesystem::is_directory(directory)) {
     throw Error(ErrorCode::invalid_argument,
                 fmt::format("{}, which postgres.config_directory names, is no directory", directory),
                 "make it, or do without: pgtwig config set postgres.config_directory \"\"");
   }
-  postgres::UserFiles files{
-      .conf = read_one(config.postgres_conf_file, "postgres.conf_file", directory, "postgresql.conf"),
-      .hba = read_one(config.postgres_hba_file, "postgres.hba_file", directory, "pg_hba.conf"),
-      .ident = read_one(config.postgres_ident_file, "postgres.ident_file", directory, "pg_ident.conf")};
-  if (files.hba) warn_of_trust(*files.hba);
-  if (files.ident) refuse_own_map(*files.ident);
+  catalog::Files files;
+  const auto add = [&](const std::string& file, std::string_view key, const char* usual_name) {
+    if (auto text = read_one(file, key, directory, usual_name)) files.emplace(usual_name, *std::move(text));
+  };
+  add(config.postgres_conf_file, "postgres.conf_file", postgres::conf_file_name);
+  add(config.postgres_hba_file, "postgres.hba_file", postgres::hba_file_name);
+  add(config.postgres_ident_file, "postgres.ident_file", postgres::ident_file_name);
   return files;
+}
+
+constexpr std::size_t largest_file = std::size_t{256} << 10;
+
+void check_file(const std::string& name, const std::string& text) {
+  static const std::vector<std::string> names = {postgres::conf_file_name, postgres::hba_file_name,
+                                                 postgres::ident_file_name};
+  if (std::ranges::find(names, name) == names.end()) {
+    throw Error(ErrorCode::invalid_argument, fmt::format("a project has no file called '{}'", name),
+                fmt::format("it can have {}", fmt::join(names, ", ")));
+  }
+  if (text.size() > largest_file || text.contains('\0')) {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("this {} is no text of at most {}", name, format_bytes(Bytes{largest_file})));
+  }
+}
+
+}  // namespace
+
+std::vector<postgres::UserFiles> read_user_files(const Config& config, const catalog::ProjectRecord& project) {
+  std::vector<postgres::UserFiles> all = {{.name = "installation", .texts = files_of(config)},
+                                          {.name = "project", .texts = project.files}};
+  for (const postgres::UserFiles& files : all) refuse_own_map(files);
+  return all;
+}
+
+catalog::Files changed_files(catalog::Files current, const catalog::Files& changes) {
+  for (const auto& [name, text] : changes) {
+    check_file(name, text);
+    current.erase(name);
+    if (!text.empty()) current.emplace(name, text.ends_with('\n') ? text : text + "\n");
+  }
+  if (const auto conf = current.find(postgres::conf_file_name); conf != current.end()) {
+    postgres::check_user_configuration(conf->second);
+  }
+  refuse_own_map({.name = "project", .texts = current});
+  return current;
+}
+
+std::vector<std::string> warnings_of(const catalog::Files& files) {
+  std::vector<std::string> warnings;
+  const auto hba = files.find(postgres::hba_file_name);
+  if (hba == files.end()) return warnings;
+  each_line(hba->second, [&](const std::vector<std::string_view>& words) {
+    if (std::ranges::find(words, "trust") == words.end()) return;
+    warnings.push_back(
+        fmt::format("your pg_hba.conf has a line with trust: whoever reaches a branch there needs no password: {}",
+                    fmt::join(words, " ")));
+  });
+  return warnings;
 }
 
 }  // namespace pgtwig::engine

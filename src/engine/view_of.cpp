@@ -141,6 +141,7 @@ ProjectView project_view(Engine& engine, const catalog::ProjectRecord& project) 
     view.image_id = project.image->id;
   }
   view.settings = project.settings;
+  view.files = project.files;
   view.suspend_after = suspend_after_text(project.suspend_after.value_or(engine.config().branch_suspend_after));
   view.created_at = project.created_at;
   const auto record = engine.catalog().find_pool(project.pool);

@@ -95,6 +95,7 @@ struct ProjectView {
   int running_count = 0;
   std::string suspend_after;  // of its branches but main, unless set for them
   std::map<std::string, std::string> settings;
+  std::map<std::string, std::string> files;  // "pg_hba.conf" -> its text: those that its user keeps
   TimePoint created_at;
   std::vector<std::string> warnings;
   std::vector<StepView> steps;

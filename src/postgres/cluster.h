@@ -41,6 +41,9 @@ void create_admin_role(const Installation& installation, const std::filesystem::
 // *_preload_libraries beyond an allow list). Throws Error not_allowed with the reason, invalid_argument for a malformed
 // name.
 void check_user_setting(const std::string& name, const std::string& value);
+// The same for every line of a postgresql.conf, in which what pgtwig sets itself may stand: it has no effect. Includes
+// are refused.
+void check_user_configuration(const std::string& text);
 
 // What pgtwig gives every instance unless its configuration says otherwise: for InstanceConfiguration::defaults.
 SettingList default_settings(int pg_major, bool copy_on_write);
@@ -54,14 +57,24 @@ struct InstanceFiles {
   std::filesystem::path config_file() const { return directory / "postgresql.conf"; }
   std::filesystem::path hba_file() const { return directory / "pg_hba.conf"; }
   std::filesystem::path ident_file() const { return directory / "pg_ident.conf"; }
-  std::filesystem::path user_conf_file() const { return directory / "user.conf"; }
+  // Of the files of a user's that are called `name`.
+  std::filesystem::path user_conf_file(const std::string& name) const { return directory / (name + ".conf"); }
 };
 
-// A user's own configuration files, as text; absent: there is none.
+// The configuration files that users can keep themselves.
+inline constexpr const char* conf_file_name = "postgresql.conf";
+inline constexpr const char* hba_file_name = "pg_hba.conf";
+inline constexpr const char* ident_file_name = "pg_ident.conf";
+
+// Those of one who keeps some: file name -> text.
 struct UserFiles {
-  std::optional<std::string> conf;  // included after the data directory's own, below the command line
-  std::optional<std::string> hba;  // who may connect, instead of: everybody by password; pgtwig's own role comes before
-  std::optional<std::string> ident;  // after pgtwig's own map
+  std::string name;  // whose: "installation", "project"
+  std::map<std::string, std::string> texts = {};
+
+  const std::string* find(const std::string& file_name) const {
+    const auto found = texts.find(file_name);
+    return found == texts.end() ? nullptr : &found->second;
+  }
 };
 
 struct InstanceConfiguration {
@@ -77,7 +90,10 @@ struct InstanceConfiguration {
   SettingList user_settings;  // --set of installation, project, branch: command line
   SettingList overrides;      // hygiene and durability: command line
   int pg_major = 0;
-  UserFiles user_files = {};
+  // A postgresql.conf is included after the data directory's own and those before it here, below the command line; a
+  // pg_ident.conf comes after pgtwig's own map; of several pg_hba.conf the last says who may connect, instead of:
+  // everybody by password. pgtwig's own role comes before.
+  std::vector<UserFiles> user_files = {};
 };
 
 // Makes the instance's directory with its socket directory and generated files, for a start: postgresql.conf (defaults,

@@ -142,6 +142,11 @@ class ConfigurationReader {
     }
   }
 
+  // What such a text includes stays unread: it is the administrator's.
+  void take(std::string_view text) {
+    for (const ConfigurationLine& line : parse_configuration(text)) values_[line.name] = line.value;
+  }
+
   std::map<std::string, std::string> take_values() { return std::move(values_); }
 
  private:
@@ -204,9 +209,11 @@ std::vector<ConfigurationLine> parse_configuration(std::string_view text) {
   return lines;
 }
 
-std::map<std::string, std::string> read_configuration(int data_directory, const path& data_directory_path) {
+std::map<std::string, std::string> read_configuration(int data_directory, const path& data_directory_path,
+                                                      const std::vector<std::string>& between) {
   ConfigurationReader reader(data_directory, data_directory_path);
   reader.read("postgresql.conf", 0);
+  for (const std::string& text : between) reader.take(text);
   reader.read("postgresql.auto.conf", 0);
   return reader.take_values();
 }

@@ -20,9 +20,11 @@ struct ConfigurationLine {
 std::vector<ConfigurationLine> parse_configuration(std::string_view text);
 
 // What postgresql.conf, the files that it includes and postgresql.auto.conf of an open data directory set, the last
-// value of each name. Throws Error not_allowed, naming file and line, for an include that leaves the directory: an
-// absolute path outside of `data_directory_path` (empty: any absolute path), "..", a link.
+// value of each name. `between`: texts that are read between the two, as a start includes them. Throws Error
+// not_allowed, naming file and line, for an include that leaves the directory: an absolute path outside of
+// `data_directory_path` (empty: any absolute path), "..", a link.
 std::map<std::string, std::string> read_configuration(int data_directory,
-                                                      const std::filesystem::path& data_directory_path = {});
+                                                      const std::filesystem::path& data_directory_path = {},
+                                                      const std::vector<std::string>& between = {});
 
 }  // namespace pgtwig::postgres

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <ranges>
 #include <span>
 #include <string_view>
 
@@ -38,8 +39,9 @@ std::string configuration_text(const InstanceConfiguration& configuration) {
   for (const auto& [name, value] : configuration.defaults) text += fmt::format("{} = {}\n", name, quote_value(value));
   text +=
       fmt::format("include_if_exists = {}\n", quote_value((configuration.data_directory / "postgresql.conf").string()));
-  if (configuration.user_files.conf) {
-    text += fmt::format("include = {}\n", quote_value(configuration.files.user_conf_file().string()));
+  for (const UserFiles& user : configuration.user_files) {
+    if (!user.find(conf_file_name)) continue;
+    text += fmt::format("include = {}\n", quote_value(configuration.files.user_conf_file(user.name).string()));
   }
   return text;
 }
@@ -53,7 +55,9 @@ std::string hba_text(const InstanceConfiguration& configuration) {
       "host  all         {0} all reject\n"
       "host  replication {0} all reject\n",
       admin_role);
-  if (configuration.user_files.hba) return text + *configuration.user_files.hba;
+  for (const UserFiles& user : configuration.user_files | std::views::reverse) {
+    if (const std::string* own = user.find(hba_file_name)) return text + *own;
+  }
   text += "local all         all scram-sha-256\nlocal replication all scram-sha-256\n";
   static constexpr auto local = std::to_array<std::string_view>({"127.0.0.1/32", "::1/128"});
   static constexpr auto any = std::to_array<std::string_view>({"all"});
@@ -65,9 +69,12 @@ std::string hba_text(const InstanceConfiguration& configuration) {
 }
 
 std::string ident_text(const InstanceConfiguration& configuration) {
-  return fmt::format("# Made by pgtwig: who may be its admin role.\npgtwig \"{}\" {}\n", configuration.daemon.name,
-                     admin_role) +
-         configuration.user_files.ident.value_or("");
+  std::string text = fmt::format("# Made by pgtwig: who may be its admin role.\npgtwig \"{}\" {}\n",
+                                 configuration.daemon.name, admin_role);
+  for (const UserFiles& user : configuration.user_files) {
+    if (const std::string* own = user.find(ident_file_name)) text += *own;
+  }
+  return text;
 }
 
 // Owned by the caller and readable by the instance's user, who must not be able to write it.
@@ -115,8 +122,10 @@ void write_instance_files(const InstanceConfiguration& configuration) {
   write_shared_file(files.config_file(), configuration_text(configuration), configuration.user);
   write_shared_file(files.hba_file(), hba_text(configuration), configuration.user);
   write_shared_file(files.ident_file(), ident_text(configuration), configuration.user);
-  if (configuration.user_files.conf) {
-    write_shared_file(files.user_conf_file(), *configuration.user_files.conf, configuration.user);
+  for (const UserFiles& user : configuration.user_files) {
+    if (const std::string* own = user.find(conf_file_name)) {
+      write_shared_file(files.user_conf_file(user.name), *own, configuration.user);
+    }
   }
 }
 

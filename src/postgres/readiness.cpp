@@ -116,6 +116,7 @@ std::optional<Connection> try_to_enter(const ReadinessProbe& probe, SteadyTime d
   auto connection = Connection::try_open(options);
   if (!connection) {
     if (may_be_tried_again(connection.error())) return std::nullopt;
+    if (probe.collect_log) probe.collect_log();
     throw Error(ErrorCode::postgres_failed,
                 fmt::format("PostgreSQL started but does not let pgtwig in: {}", connection.error().message),
                 fmt::format("its log: {}", probe.log_file.string()));
@@ -130,15 +131,24 @@ std::string last_failure_in(std::string_view log) {
   constexpr auto severities = std::to_array<std::string_view>({"FATAL:", "PANIC:", "ERROR:"});
   std::string failure;
   std::string complaint;  // the last LOG: of a bad configuration file it says what is bad, the FATAL only that it is
+  std::string of_a_file;  // the last that was of a line of such a file
   std::string plain;      // what postgres says before it can log: "postgres: could not ...", perhaps on several lines
   for (const std::string_view line : lines_of(log)) {
     for (const std::string_view severity : severities) {
       const auto words = words_after(line, severity);
       if (!words) continue;
-      const bool is_explained = words->starts_with("configuration file") && !complaint.empty();
-      failure = is_explained ? fmt::format("{}; {}", complaint, *words) : *words;
+      const bool is_of_a_file = words->starts_with("configuration file") || words->starts_with("could not load ");
+      // With a bad pg_ident.conf it starts, and knows nobody.
+      const std::string& why = words->find("authentication failed") != words->npos ? of_a_file : complaint;
+      const bool is_explained = !why.empty() && (is_of_a_file || &why == &of_a_file);
+      failure = is_explained ? fmt::format("{}; {}", why, *words) : *words;
     }
     if (const auto words = words_after(line, "LOG:")) complaint = *words;
+    // Of a line of pg_ident.conf; a regular expression's complaint comes without its place.
+    const bool has_place = words_after(line, "CONTEXT:").value_or("").find("of configuration file") != line.npos;
+    if (has_place || words_after(line, "LOG:").value_or("").starts_with("invalid regular expression")) {
+      of_a_file = complaint;
+    }
     if (line.find("LOG:") == std::string_view::npos && !line.empty()) {
       plain = line.starts_with("postgres: ") || plain.empty() ? std::string(line) : fmt::format("{} {}", plain, line);
     }

@@ -7,14 +7,17 @@
 
 #include "base/error.h"
 #include "postgres/cluster.h"
+#include "postgres/configuration_file.h"
 
 namespace pgtwig::postgres {
 namespace {
 
 constexpr std::string_view pgtwig_sets_it = "pgtwig sets it itself";
 constexpr std::string_view goes_outside = "a branch would touch things outside itself";
+constexpr std::string_view sets_port = "pgtwig sets it itself (--port)";
 constexpr std::string_view runs_programs = "it runs a program or loads a library";
 constexpr std::string_view is_durability = "it is decided by the branch's durability";
+constexpr std::string_view includes_files = "it includes a file that nobody has looked at";
 constexpr std::string_view hides_damage = "it hides or makes damage to the data";
 
 struct Refusal {
@@ -25,7 +28,7 @@ struct Refusal {
 // Everything in PostgreSQL 14 to 18 that says who an instance is, names a file or a program outside of the data
 // directory, or trades data for speed.
 constexpr auto refusals = std::to_array<Refusal>({
-    {"port", "pgtwig sets it itself (--port)"},
+    {"port", sets_port},
     {"listen_addresses", pgtwig_sets_it},
     {"cluster_name", pgtwig_sets_it},
     {"data_directory", pgtwig_sets_it},
@@ -44,9 +47,9 @@ constexpr auto refusals = std::to_array<Refusal>({
     {"ssl", pgtwig_sets_it},
     {"stats_temp_directory", pgtwig_sets_it},
     {"recovery_init_sync_method", pgtwig_sets_it},
-    {"include", "files are not included through a setting"},
-    {"include_dir", "files are not included through a setting"},
-    {"include_if_exists", "files are not included through a setting"},
+    {"include", includes_files},
+    {"include_dir", includes_files},
+    {"include_if_exists", includes_files},
     {"krb_server_keyfile", goes_outside},
     {"primary_conninfo", goes_outside},
     {"primary_slot_name", goes_outside},
@@ -115,8 +118,18 @@ bool is_well_formed(std::string_view name) {
   return !name.empty() && before != '.';
 }
 
-void refuse(std::string_view name, std::string_view reason) {
-  throw Error(ErrorCode::not_allowed, fmt::format("the setting {} cannot be given: {}", name, reason));
+// Empty: nothing speaks against it.
+std::string_view why_refused(std::string_view name) {
+  for (const Refusal& refusal : refusals) {
+    if (refusal.name == name) return refusal.reason;
+  }
+  for (const RefusedPart& part : refused_parts) {
+    if (name.ends_with(part.text)) return part.reason;
+  }
+  for (const RefusedPart& prefix : refused_prefixes) {
+    if (name.starts_with(prefix.text)) return prefix.reason;
+  }
+  return {};
 }
 
 // The value of shared_preload_libraries and its like: names separated by commas, each perhaps in quotes.
@@ -146,14 +159,22 @@ void check_user_setting(const std::string& given_name, const std::string& value)
     throw Error(ErrorCode::invalid_argument, fmt::format("the value of {} must be one line", name));
   }
   if (name.ends_with("_preload_libraries")) return check_preload_list(name, value);
-  for (const Refusal& refusal : refusals) {
-    if (refusal.name == name) refuse(name, refusal.reason);
-  }
-  for (const RefusedPart& prefix : refused_prefixes) {
-    if (name.starts_with(prefix.text)) refuse(name, prefix.reason);
-  }
-  for (const RefusedPart& part : refused_parts) {
-    if (name.ends_with(part.text)) refuse(name, part.reason);
+  const std::string_view reason = why_refused(name);
+  if (reason.empty()) return;
+  throw Error(ErrorCode::not_allowed, fmt::format("the setting {} cannot be given: {}", name, reason));
+}
+
+void check_user_configuration(const std::string& text) {
+  for (const ConfigurationLine& line : parse_configuration(text)) {
+    const std::string_view reason = why_refused(line.name);
+    if (reason == pgtwig_sets_it || reason == sets_port) continue;
+    try {
+      check_user_setting(line.name, line.value);
+    } catch (Error& error) {
+      error.add_context(fmt::format("line {} of {}", line.line, conf_file_name));
+      if (error.hint().empty()) error.set_hint("take that line out");
+      throw;
+    }
   }
 }
 

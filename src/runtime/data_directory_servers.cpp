@@ -23,9 +23,6 @@ using namespace std::chrono_literals;
 
 // How long a child may take to notice that its postmaster is dead before it is killed. Idle ones need a millisecond.
 constexpr auto orphan_grace = 1s;
-// How long a process may look like a postmaster before it is taken for one: a child just forked has the postmaster's
-// title until it sets its own.
-constexpr auto title_grace = 250ms;
 constexpr auto pause_between_looks = 2ms;
 
 std::vector<pid_t> all_processes() {
@@ -54,6 +51,16 @@ bool has_title_of_child(pid_t pid) {
   } catch (const Error&) {
     return true;  // it just ended
   }
+}
+
+// A postmaster writes its number, as it counts itself, into its lock file before it has any child; a session in
+// single-user mode the same with a minus (src/include/utils/pidfile.h).
+bool holds_lock_file(pid_t pid, const std::filesystem::path& data_directory) {
+  const auto own = pid_in_own_namespace(pid);
+  const auto text = read_file_if_exists(data_directory / "postmaster.pid");
+  if (!own || !text) return false;
+  const std::string_view number = std::string_view(*text).substr(text->starts_with('-') ? 1 : 0);
+  return number.substr(0, number.find('\n')) == std::to_string(*own);
 }
 
 }  // namespace
@@ -91,8 +98,13 @@ void end_orphans_in(const std::filesystem::path& data_directory, uid_t user,
     const std::vector<ServerProcess> servers = find_servers_in(data_directory);
     if (servers.empty()) return;
     const auto now = std::chrono::steady_clock::now();
-    const auto postmaster = std::ranges::find_if(servers, [](const ServerProcess& one) { return !one.is_child; });
-    if (postmaster != servers.end() && now - begin > title_grace) {
+    // One that isn't a child by its title need not be a postmaster: a child has its postmaster's title until it sets
+    // its own, which takes a busy machine its time.
+    const auto untitled = std::ranges::find_if(servers, [](const ServerProcess& one) { return !one.is_child; });
+    const auto postmaster = std::ranges::find_if(servers, [&](const ServerProcess& one) {
+      return !one.is_child && holds_lock_file(one.handle.pid(), data_directory);
+    });
+    if (postmaster != servers.end()) {
       throw Error(ErrorCode::conflict,
                   fmt::format("a PostgreSQL server that pgtwig did not start (pid {}) runs in {}",
                               postmaster->handle.pid(), data_directory.string()),
@@ -102,7 +114,7 @@ void end_orphans_in(const std::filesystem::path& data_directory, uid_t user,
       throw Error(ErrorCode::timed_out, fmt::format("{} processes of a PostgreSQL that ended still run in {}",
                                                     servers.size(), data_directory.string()));
     }
-    if (postmaster == servers.end() && now - begin > orphan_grace) {
+    if (untitled == servers.end() && now - begin > orphan_grace) {
       for (const ServerProcess& orphan : servers) {
         if (process_user(orphan.handle.pid()) == user) orphan.handle.send_signal(SIGKILL);
       }

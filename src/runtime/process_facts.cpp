@@ -49,6 +49,10 @@ std::optional<uid_t> process_user(pid_t pid) {
   return uid;
 }
 
+std::string control_groups(pid_t pid) {
+  return read_process_file(pid, "cgroup");
+}
+
 bool works_in_directory(pid_t pid, const std::filesystem::path& directory) {
   struct stat expected{};
   struct stat actual{};

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
 
 namespace pgtwig::runtime {
 
@@ -14,5 +15,8 @@ std::optional<uid_t> process_user(pid_t pid);                        // effectiv
 
 // Whether `directory` is the working directory of the process, by device and inode.
 bool works_in_directory(pid_t pid, const std::filesystem::path& directory);
+
+// The paths of its control groups, one a line; empty for a process that ended.
+std::string control_groups(pid_t pid);
 
 }  // namespace pgtwig::runtime

@@ -14,16 +14,50 @@ from . import machine
 IMAGES = pathlib.Path(__file__).resolve().parents[2] / "build/test-images"
 # Debian's, whatever else called docker comes first on PATH: a client alone can't run anything.
 DOCKER = "/usr/bin/docker"
-DOCKERD = "/usr/sbin/dockerd"
+DOCKERD = shutil.which("dockerd", path="/usr/sbin:/usr/bin") or "/usr/sbin/dockerd"
 PODMAN = "/usr/bin/podman"
+RUNC = shutil.which("runc", path="/usr/sbin:/usr/bin") or RUNC
 
-DOCKERFILE = """FROM scratch
+# The tag of each is postgres:VERSION with its suffix. All of them run the same PostgreSQL, which is the machine's own.
+LAYOUTS = {
+    # A PostgreSQL, and nothing else decided.
+    "": """FROM scratch
 ADD root.tar /
 ENV PATH=/usr/local/bin:/usr/bin:/bin:{programs} PGDATA=/var/lib/postgresql/data LANG=C.UTF-8
 VOLUME /var/lib/postgresql/data
 STOPSIGNAL SIGINT
 CMD ["postgres"]
+""",
+    # As the official images are: an entry point that would make a cluster of its own, a data directory of user 999.
+    "-official": """FROM scratch
+ADD root.tar /
+ADD --chown=999:999 home.tar /var/lib/postgresql/
+ENV PATH={programs}:/usr/local/bin:/usr/bin:/bin PGDATA=/var/lib/postgresql/data LANG=en_US.utf8 PG_MAJOR={version}
+VOLUME /var/lib/postgresql/data
+ENTRYPOINT ["docker-entrypoint.sh"]
+STOPSIGNAL SIGINT
+EXPOSE 5432
+CMD ["postgres"]
+""",
+    # As those with Alpine are: user 70, programs in /usr/local/bin, started by a loader that is called as musl's is (it is glibc's:
+    # no PostgreSQL of Debian's is linked with musl), which is what tells whose C library sorts its texts.
+    "-alpine": """FROM scratch
+ADD root.tar /
+ADD --chown=70:70 home.tar /var/lib/postgresql/
+ENV PATH=/usr/local/bin:/usr/bin:/bin PGDATA=/var/lib/postgresql/data LANG=en_US.utf8
+VOLUME /var/lib/postgresql/data
+USER 70
+ENTRYPOINT ["docker-entrypoint.sh"]
+STOPSIGNAL SIGINT
+CMD ["postgres"]
+""",
+}
+ENTRY_POINT = """#!/bin/sh
+echo "the entry point of the image was run" >&2
+exit 99
 """
+GLIBC_LOADER = b"/lib64/ld-linux-x86-64.so.2"
+MUSL_LOADER = b"/lib/ld-musl-x86_64.so.1"
 # What initdb and PostgreSQL run by themselves, and what a test looks around with.
 TOOLS = ("sh", "cat", "sleep", "ls")
 
@@ -76,22 +110,55 @@ def _make_root(programs: pathlib.Path, root: pathlib.Path) -> None:
     (root / "etc/group").write_text("root:x:0:\npostgres:x:999:\n")
 
 
-def build_context(programs: pathlib.Path) -> pathlib.Path:
-    """A folder that `docker build` takes, made once for each version of the installed PostgreSQL."""
+def _make_official(root: pathlib.Path) -> None:
+    entry_point = root / "usr/local/bin/docker-entrypoint.sh"
+    entry_point.parent.mkdir(parents=True)
+    entry_point.write_text(ENTRY_POINT)
+    entry_point.chmod(0o755)
+
+
+def _make_alpine(programs: pathlib.Path, root: pathlib.Path) -> None:
+    _make_official(root)
+    shutil.copy((root / GLIBC_LOADER.decode().lstrip("/")).resolve(), root / MUSL_LOADER.decode().lstrip("/"))
+    for program in (root / str(programs).lstrip("/")).iterdir():
+        content = program.read_bytes()
+        moved = root / "usr/local/bin" / program.name
+        moved.write_bytes(content.replace(GLIBC_LOADER, MUSL_LOADER.ljust(len(GLIBC_LOADER), b"\0"), 1))
+        moved.chmod(0o755)
+        program.unlink()
+    # Where PostgreSQL looks for them from there.
+    (root / str(programs.parent / "lib").lstrip("/")).rename(root / "usr/local/lib")
+    (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\npostgres:x:70:70::/var/lib/postgresql:/bin/sh\n")
+    (root / "etc/group").write_text("root:x:0:\npostgres:x:70:\n")
+
+
+def build_context(programs: pathlib.Path, layout: str = "") -> pathlib.Path:
+    """A folder that `docker build` takes, made once for each layout and version of the installed PostgreSQL."""
     said = subprocess.run([programs / "postgres", "-V"], capture_output=True, text=True).stdout
-    folder = IMAGES / "".join(letter if letter.isalnum() or letter == "." else "-" for letter in said.strip())
+    folder = IMAGES / ("".join(letter if letter.isalnum() or letter == "." else "-" for letter in said.strip()) + layout)
     IMAGES.mkdir(parents=True, exist_ok=True)
     with open(IMAGES / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
             _make_root(programs, folder / "root")
-            subprocess.run(["tar", "--numeric-owner", "--owner=0", "--group=0", "-C", folder / "root", "-cf", folder / "root.tar", "."],
-                           check=True)
-            shutil.rmtree(folder / "root")
-            (folder / "Dockerfile").write_text(DOCKERFILE.format(programs=programs))
+            if layout == "-official":
+                _make_official(folder / "root")
+            elif layout == "-alpine":
+                _make_alpine(programs, folder / "root")
+            (folder / "home/data").mkdir(parents=True)
+            for part in ("root", "home"):
+                subprocess.run(["tar", "--numeric-owner", "--owner=0", "--group=0", "-C", folder / part, "-cf", folder / f"{part}.tar", "."],
+                               check=True)
+                shutil.rmtree(folder / part)
+            (folder / "Dockerfile").write_text(LAYOUTS[layout].format(programs=programs, version=programs.parent.name))
             (folder / "complete").touch()
     return folder
+
+
+def test_network(bridge: str) -> str:
+    """The first three parts of the addresses behind a bridge, from the range that is for tests (RFC 2544)."""
+    return f"198.18.{int(''.join(letter for letter in bridge if letter.isdigit())) % 256}"
 
 
 class Engine:
@@ -122,7 +189,8 @@ class Docker(Engine):
     name = "docker"
     program = DOCKER
 
-    def __init__(self, folder: pathlib.Path, programs: pathlib.Path) -> None:
+    def __init__(self, folder: pathlib.Path, programs: pathlib.Path, bridge: str = "") -> None:
+        """With the name of a bridge, which it makes, containers can have a network of their own; else only the machine's."""
         missing = _missing((DOCKER, DOCKERD, "/usr/sbin/iptables"))
         if missing:
             raise NotAvailable(f"{missing} is missing; scripts/install-packages containers installs it")
@@ -130,21 +198,35 @@ class Docker(Engine):
         self.folder.mkdir()
         self.daemon: subprocess.Popen | None = None
         self.programs = programs
+        self.bridge = bridge
+        if bridge:
+            self._make_bridge()
         self.start()
         self.build()
 
-    def build(self) -> None:
-        subprocess.run([DOCKER, "build", "--quiet", "--tag", f"postgres:{self.programs.parent.name}", str(build_context(self.programs))],
+    def build(self, layout: str = "") -> str:
+        """Makes the image and returns its name."""
+        reference = f"postgres:{self.programs.parent.name}{layout}"
+        subprocess.run([DOCKER, "build", "--quiet", "--tag", reference, str(build_context(self.programs, layout))],
                        env=os.environ | self.environment() | {"DOCKER_BUILDKIT": "0"}, check=True, capture_output=True, timeout=120)
+        return reference
+
+    def _make_bridge(self) -> None:
+        for command in (["link", "add", self.bridge, "type", "bridge"],
+                        ["address", "add", f"{test_network(self.bridge)}.1/24", "dev", self.bridge], ["link", "set", self.bridge, "up"]):
+            done = subprocess.run(["ip", *command], capture_output=True, text=True)
+            if done.returncode != 0:
+                raise NotAvailable(f"this machine makes no bridge: ip {' '.join(command)}: {done.stderr.strip()}")
 
     def environment(self) -> dict[str, str]:
         return {"DOCKER_HOST": f"unix://{self.folder}/sock"}
 
     def start(self) -> None:
         log = open(self.folder / "log", "ab")
-        # Several tests have one at once, so none touches the machine's bridges and rules.
+        # Several tests have one at once, so none touches the machine's own bridges and rules. Without rules a port of a container is
+        # forwarded by docker-proxy, as from 127.0.0.1 it always is.
         self.daemon = subprocess.Popen([DOCKERD, "--data-root", self.folder / "data", "--exec-root", self.folder / "exec", "--pidfile",
-                                        self.folder / "pid", "--host", f"unix://{self.folder}/sock", "--bridge", "none",
+                                        self.folder / "pid", "--host", f"unix://{self.folder}/sock", "--bridge", self.bridge or "none",
                                         "--iptables=false", "--ip6tables=false"], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                                        env=os.environ | {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, start_new_session=True)
         deadline = time.monotonic() + 60
@@ -172,14 +254,17 @@ class Docker(Engine):
                 self.daemon.wait(60)
             except subprocess.TimeoutExpired:
                 self.daemon.kill()
+        if self.bridge:
+            subprocess.run(["ip", "link", "delete", self.bridge], capture_output=True)
 
 
 class Podman(Engine):
     name = "podman"
     program = PODMAN
 
-    def __init__(self, folder: pathlib.Path, programs: pathlib.Path, account: str = "root") -> None:
-        """As another account than root it is a rootless one, with that account's subordinate ids."""
+    def __init__(self, folder: pathlib.Path, programs: pathlib.Path, account: str = "root", bridge: str = "") -> None:
+        """As another account than root it is a rootless one, with that account's subordinate ids. With the name of a bridge its
+        containers' networks have addresses of their own, else those that podman would take anyway."""
         missing = _missing((PODMAN, "/usr/sbin/runc", "/usr/bin/newuidmap"))
         if missing:
             raise NotAvailable(f"{missing} is missing; scripts/install-packages containers installs it")
@@ -192,7 +277,9 @@ class Podman(Engine):
         (self.folder / "containers.conf").write_text(
             '[containers]\ndefault_ulimits = ["nofile=10000:10000", "nproc=20000:20000"]\n'
             '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "runc"\n'
-            f'tmp_dir = "{self.folder}/tmp"\n')
+            f'tmp_dir = "{self.folder}/tmp"\n'
+            + (f'[network]\nnetwork_config_dir = "{self.folder}/networks"\ndefault_network = "{bridge}"\n'
+               f'default_subnet = "{test_network(bridge)}.0/24"\n' if bridge else ""))
         (self.folder / "storage.conf").write_text(
             f'[storage]\ndriver = "overlay"\nrunroot = "{self.folder}/run"\ngraphroot = "{self.folder}/data"\n')
         context = build_context(programs)

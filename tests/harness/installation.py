@@ -52,10 +52,11 @@ class Result:
 class Installation:
     """fs: btrfs, xfs, ext4, zfs (each an image of its own), or host: a plain folder of the machine's own file system.
     user: root or ordinary. servers: major versions of PostgreSQL that it has besides the machine's own. runtime: of new projects;
-    docker and podman are an engine of this installation's own."""
+    docker and podman are an engine of this installation's own; network: how its containers are reached, host or bridge."""
 
     def __init__(self, fs: str = "btrfs", user: str = "root", config: str = "", size: int = 6 << 30,
-                 servers: tuple[int, ...] = (), runtime: str = "native", account: str = ORDINARY_USER) -> None:
+                 servers: tuple[int, ...] = (), runtime: str = "native", account: str = ORDINARY_USER,
+                 network: str = "host") -> None:
         if fs != "host" and not machine.is_root():
             raise Unsupported("a file system of its own needs root")
         if user == "root" and not machine.is_root():
@@ -71,6 +72,7 @@ class Installation:
         self.daemons: list[subprocess.Popen] = []
         self.ports = machine.PortSlot()
         self.runtime = runtime
+        self.network = network
         self.engine: containers.Engine | None = None
         try:
             self._set_up(fs, config, size, servers)
@@ -90,6 +92,8 @@ class Installation:
             self.file_system = machine.ImageFileSystem(fs, base / "image", self.root, size)
         if self.runtime != "native":
             config = f'runtime = "{self.runtime}"\n' + config
+            if self.network != "host":
+                config += f'\n[container]\nnetwork = "{self.network}"\n'
             self.add_engine(self.runtime)
         # A copy, not a link: the ordinary user may have no way into the folder that it was built in.
         shutil.copy(binary(), self.programs / "pgtwig")
@@ -107,6 +111,8 @@ class Installation:
         """Starts one, in a folder of its own; every pgtwig of this installation uses it."""
         try:
             more = {} if self.user == "root" else {"account": self.account}
+            if self.network == "bridge":
+                more["bridge"] = f"pgt{self.ports.number}"
             self.engine = containers.ENGINES[name](self.base.path, postgres_programs(), **more)
         except containers.NotAvailable as reason:
             raise Unsupported(str(reason)) from None

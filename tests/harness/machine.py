@@ -239,6 +239,7 @@ class PortSlot:
                 handle.close()
                 continue
             self._handle = handle
+            self.number = slot
             self.first = FIRST_PORT + slot * PORTS_PER_SLOT
             self.last = self.first + PORTS_PER_SLOT - 1
             return

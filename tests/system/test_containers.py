@@ -2,27 +2,31 @@
 
 import os
 import pathlib
+import signal
+import socket
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from harness import containers
+from harness import containers, machine
 from harness.case import SystemTest
 from harness.installation import Installation, Unsupported, eventually, postgres_programs
 
 
-class InDocker(SystemTest):
+class InContainers(SystemTest):
+    runtime = ""
+
     def install(self) -> Installation:
         try:
-            installation = Installation(runtime="docker")
+            installation = Installation(runtime=self.runtime)
         except Unsupported as reason:
             self.skipTest(str(reason))
         self.addCleanup(self._remove, installation)
         return installation
 
     @property
-    def engine(self) -> containers.Docker:
+    def engine(self) -> containers.Engine:
         return self.pgtwig.engine
 
     def make_demo(self) -> None:
@@ -42,6 +46,35 @@ class InDocker(SystemTest):
     def assert_kept(self) -> None:
         self.assertEqual(self.sql("demo/main", "SELECT n FROM kept"), "42")
 
+    def assert_fails_and_starts_again(self, what: str) -> None:
+        """The state is right as soon as anybody can look: a process that ends is seen by its end, not by asking again and again."""
+        eventually(lambda: self.state() == "failed", f"the branch is seen to have failed: {what}", 10)
+        self.run_pgtwig("start", "demo/main")
+        self.assertEqual(self.state(), "running")
+        self.assert_kept()
+
+
+class InPodman(InContainers):
+    runtime = "podman"
+
+    def test_what_is_done_to_a_container_of_podman_is_seen_at_once(self) -> None:
+        self.make_demo()
+        self.engine.run("rm", "--force", "--time", "0", self.container())
+        self.assert_fails_and_starts_again("rm")
+        self.engine.run("kill", self.container())
+        self.assert_fails_and_starts_again("kill")
+        # Podman has no daemon; what watches its container can die, and the container lives on.
+        (monitor,) = [one for one in machine.processes_of(self.pgtwig.base.path) if "conmon" in one.command.split()[0]]
+        os.kill(monitor.pid, signal.SIGKILL)
+        self.assertEqual(self.state(), "running")
+        self.assert_kept()
+        self.run_pgtwig("restart", "demo/main")
+        self.assert_kept()
+
+
+class InDocker(InContainers):
+    runtime = "docker"
+
     def test_containers_outlive_the_daemon(self) -> None:
         self.make_demo()
         before = self.pgtwig.branches()["demo/main"]
@@ -50,6 +83,40 @@ class InDocker(SystemTest):
         self.assertEqual((after["state"], after["pid"]), ("running", before["pid"]))
         self.assert_kept()
         self.assertEqual(self.engine.containers(), [self.container()])
+
+    def test_what_happened_while_no_daemon_ran_is_mended_by_the_next(self) -> None:
+        self.make_demo()
+        before = self.pgtwig.branches()["demo/main"]["pid"]
+        self.pgtwig.kill_daemon()
+        self.engine.run("rm", "--force", self.container())
+        # What should run is started by a daemon that finds it ended.
+        eventually(lambda: self.state() == "running", "the branch runs again")
+        self.assertNotEqual(self.pgtwig.branches()["demo/main"]["pid"], before)
+        self.run_pgtwig("start", "demo/main")  # which waits for the start that is under way
+        self.assert_kept()
+
+    def test_an_engine_that_is_restarted_ends_branches_cleanly(self) -> None:
+        self.make_demo()
+        self.engine.stop()
+        eventually(lambda: self.state() == "failed", "the branch is seen to have ended", 10)
+        failed = self.run_pgtwig("project", "create", "other", expect=1)
+        self.assertIn("dockerd does not run", failed.err)
+        self.engine.start()
+        self.run_pgtwig("start", "demo/main")
+        self.assert_kept()
+        self.assertIn("database system was shut down at", self.run_pgtwig("branch", "logs", "demo/main").out)
+
+    def test_a_port_of_the_machine_that_is_taken_is_skipped_or_named(self) -> None:
+        self.make_demo()
+        self.run_pgtwig("stop", "demo/main")
+        port = self.pgtwig.branches()["demo/main"]["port"]
+        with socket.create_server(("127.0.0.1", port)):
+            failed = self.run_pgtwig("start", "demo/main", expect=5)
+            self.assertIn(f"port {port} of demo/main is taken by another program", failed.err)
+        self.run_pgtwig("start", "demo/main")
+        with socket.create_server(("127.0.0.1", port + 1)):
+            self.run_pgtwig("branch", "create", "demo/dev")
+            self.assertEqual(self.pgtwig.branches()["demo/dev"]["port"], port + 2)
 
     def test_a_dead_engine_stops_nobody_and_its_return_loses_nothing(self) -> None:
         self.make_demo()
@@ -63,22 +130,17 @@ class InDocker(SystemTest):
         self.assertIn("dockerd does not run", failed.err)
         self.assertIn("hint: start it", failed.err)
         self.engine.start()
+        # An engine that comes back ends what it does not keep alive.
+        self.assert_fails_and_starts_again("the engine came back")
         self.run_pgtwig("start", "demo/dev")
-        if self.state() != "running":  # an engine that comes back ends what it does not keep alive
-            self.run_pgtwig("start", "demo/main")
-        self.assert_kept()
         self.assertEqual(self.sql("demo/dev", "SELECT n FROM kept"), "42")
 
     def test_one_removed_behind_our_back_is_seen_at_once_and_starts_again(self) -> None:
         self.make_demo()
         self.engine.run("rm", "--force", self.container())
-        eventually(lambda: self.state() == "failed", "the branch is seen to have failed", 1)
-        self.run_pgtwig("start", "demo/main")
-        self.assert_kept()
+        self.assert_fails_and_starts_again("rm")
         self.engine.run("kill", self.container())
-        eventually(lambda: self.state() == "failed", "the branch is seen to have failed", 1)
-        self.run_pgtwig("start", "demo/main")
-        self.assert_kept()
+        self.assert_fails_and_starts_again("kill")
 
     def test_a_foreign_container_of_that_name_is_left_alone(self) -> None:
         self.make_demo()
@@ -156,6 +218,42 @@ class InDocker(SystemTest):
         self.run_pgtwig("branch", "create", "demo/old", "--at", "before")
         self.assertEqual(self.sql("demo/old", "SELECT n FROM kept"), "42")
 
+    def owners(self, branch: str) -> set[str]:
+        """Of all files of the branch's data directory, which the server can only use when they are its own."""
+        data = pathlib.Path(self.pgtwig.sql(branch, "SHOW data_directory"))
+        return {path.owner() for path in [data, *data.rglob("*")]}
+
+    def test_images_of_other_layouts_and_users_run_the_same_volume(self) -> None:
+        official = self.engine.build("-official")
+        alpine = self.engine.build("-alpine")
+        self.run_pgtwig("project", "create", "demo", "--image", official)
+        self.sql("demo/main", "CREATE TABLE kept AS SELECT 42 AS n")
+        self.run_pgtwig("snapshot", "create", "demo/main", "before")
+        self.assertEqual(self.owners("demo/main"), {"pgtwig-pg"})
+        self.run_pgtwig("project", "runtime", "demo", "native")
+        self.assert_kept()
+        self.assertEqual(self.owners("demo/main"), {"pgtwig-pg"})
+        # Its texts are sorted by another C library, as the image itself says: nothing is stopped for what is refused.
+        before = self.pgtwig.branches()["demo/main"]["pid"]
+        failed = self.run_pgtwig("project", "runtime", "demo", "docker", "--image", alpine, expect=5)
+        self.assertIn("sorts with musl", failed.err)
+        self.assertIn("silently be wrong", failed.err)
+        self.assertEqual(self.pgtwig.branches()["demo/main"]["pid"], before)
+        moved = self.run_pgtwig("project", "runtime", "demo", "docker", "--image", alpine, "--accept-collation-change")
+        self.assertNotIn("did not start", moved.err)
+        self.assert_kept()
+        self.assertEqual(self.owners("demo/main"), {"pgtwig-pg"})
+        self.run_pgtwig("branch", "create", "demo/old", "--at", "before")
+        self.assertEqual(self.sql("demo/old", "SELECT n FROM kept"), "42")
+        # And one that was made by it.
+        self.run_pgtwig("project", "create", "other", "--image", alpine)
+        self.sql("other/main", "CREATE TABLE kept AS SELECT 7 AS n")
+        failed = self.run_pgtwig("project", "runtime", "other", "docker", "--image", official, expect=5)
+        self.assertIn("were made with musl", failed.err)
+        self.run_pgtwig("project", "runtime", "other", "docker", "--image", official, "--accept-collation-change")
+        self.assertEqual(self.sql("other/main", "SELECT n FROM kept"), "7")
+        self.assertEqual(self.owners("other/main"), {"pgtwig-pg"})
+
     def test_a_stand_in_for_nerdctl_runs_a_whole_life(self) -> None:
         # No package has nerdctl: what is tested is that its program is called, by the command line that docker shares.
         stand_in = self.pgtwig.programs / "nerdctl"
@@ -169,8 +267,77 @@ class InDocker(SystemTest):
         self.run_pgtwig("project", "delete", "demo", "--force", "--yes")
         self.pgtwig.assert_nothing_leaked()
         self.assertEqual(self.engine.containers(), [])
+        self.run_pgtwig("project", "create", "demo", "--runtime", "nerdctl")
+        self.sql("demo/main", "CREATE TABLE kept AS SELECT 42 AS n")
+        # Without its program, what runs goes on, what doesn't says why, and the project can leave.
+        stand_in.rename(self.pgtwig.work / "away")
+        self.assert_kept()
+        self.run_pgtwig("stop", "demo/main")
+        failed = self.run_pgtwig("start", "demo/main", expect=1)
+        self.assertIn("the program 'nerdctl' is not installed", failed.err)
+        self.run_pgtwig("project", "runtime", "demo", "native")
+        self.run_pgtwig("start", "demo/main")
+        self.assert_kept()
         verbs = {line.split()[0] for line in (self.pgtwig.work / "calls").read_text().splitlines()}
         self.assertEqual(verbs, {"image", "run", "container", "logs", "rm"})
+
+
+class Bridged(SystemTest):
+    """Branches whose containers have a network of their own and are reached by a port published on 127.0.0.1."""
+
+    runtime = ""
+
+    def install(self) -> Installation:
+        try:
+            installation = Installation(runtime=self.runtime, network="bridge")
+        except Unsupported as reason:
+            self.skipTest(str(reason))
+        self.addCleanup(self._remove, installation)
+        return installation
+
+    def run_a_life(self) -> None:
+        self.run_pgtwig("project", "create", "demo")
+        self.sql("demo/main", "CREATE TABLE kept AS SELECT 42 AS n")
+        self.run_pgtwig("branch", "create", "demo/dev")
+        self.assertEqual(self.sql("demo/dev", "SELECT n FROM kept"), "42")
+        # The server has an address of its own, which is not the machine's.
+        self.assertNotIn(self.sql("demo/dev", "SELECT host(inet_server_addr())"), ("127.0.0.1", ""))
+        port = self.pgtwig.branches()["demo/dev"]["port"]
+        listeners = [line.split()[3] for line in subprocess.run(["ss", "-Hltn"], capture_output=True, text=True).stdout.splitlines()]
+        self.assertEqual([address for address in listeners if address.endswith(f":{port}")], [f"127.0.0.1:{port}"])
+        self.sql("demo/dev", "INSERT INTO kept VALUES (43)")
+        self.run_pgtwig("branch", "reset", "demo/dev")
+        self.run_pgtwig("restart", "demo/dev")
+        self.assertEqual(self.sql("demo/dev", "SELECT count(*) FROM kept"), "1")
+        wrong = self.pgtwig.url("demo/dev").replace("postgres:", "postgres:wrong", 1)
+        self.assertIn("password authentication failed", self.pgtwig.sql_at(wrong, "SELECT 1", expect_failure=True))
+
+
+class BridgedByDocker(Bridged):
+    runtime = "docker"
+
+    def test_bridged_containers_are_reached_by_their_published_port(self) -> None:
+        self.run_a_life()
+
+    def test_a_published_port_that_is_taken_is_skipped_or_named(self) -> None:
+        self.run_pgtwig("project", "create", "demo")
+        self.run_pgtwig("stop", "demo/main")
+        port = self.pgtwig.branches()["demo/main"]["port"]
+        with socket.create_server(("127.0.0.1", port)):
+            failed = self.run_pgtwig("start", "demo/main", expect=5)
+            self.assertIn(f"port {port} of demo/main is taken by another program", failed.err)
+            self.assertIn("hint: `pgtwig start demo/main --port N`", failed.err)
+        self.run_pgtwig("start", "demo/main")
+        with socket.create_server(("127.0.0.1", port + 1)):
+            self.run_pgtwig("branch", "create", "demo/dev")
+            self.assertEqual(self.pgtwig.branches()["demo/dev"]["port"], port + 2)
+
+
+class BridgedByPodman(Bridged):
+    runtime = "podman"
+
+    def test_bridged_containers_of_podman_are_reached_by_their_published_port(self) -> None:
+        self.run_a_life()
 
 
 class Rootless(SystemTest):
@@ -204,6 +371,30 @@ class Rootless(SystemTest):
         self.run_pgtwig("project", "runtime", "demo", "native")
         self.assertEqual(self.sql("demo/dev", "SELECT n FROM kept"), "42")
         self.assertEqual(self.pgtwig.engine.containers(), [])
+
+
+class WithoutRights(SystemTest):
+    """An ordinary user, and a dockerd that is root's."""
+
+    def install(self) -> Installation:
+        try:
+            installation = Installation(fs="host", user="ordinary")
+            self.addCleanup(self._remove, installation)
+            installation.engine = containers.Docker(installation.base.path, postgres_programs())
+        except (Unsupported, containers.NotAvailable) as reason:
+            self.skipTest(str(reason))
+        installation.environment |= installation.engine.environment()
+        return installation
+
+    def test_an_engine_that_one_may_not_use_says_so(self) -> None:
+        failed = self.run_pgtwig("project", "create", "demo", "--runtime", "docker", expect=9)
+        self.assertIn("this user may not use docker: ", failed.err)
+        self.assertIn("hint: as root: usermod -aG docker USER", failed.err)
+        # Those that one may use do as well as ever.
+        self.run_pgtwig("project", "create", "demo")
+        failed = self.run_pgtwig("project", "runtime", "demo", "docker", expect=9)
+        self.assertEqual(self.pgtwig.branches()["demo/main"]["state"], "running")
+        self.assertEqual(self.pgtwig.branches()["demo/main"]["runtime"], "native")
 
 
 class Natively(SystemTest):

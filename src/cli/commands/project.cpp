@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "cli/answers.h"
 #include "cli/commands/commands.h"
+#include "cli/commands/set.h"
 #include "cli/request.h"
 #include "cli/targets.h"
 
@@ -36,6 +37,13 @@ UniqueFd open_dump(const std::string& file) {
   return fd;
 }
 
+// With a dump, everything else is said in a header of the request, which is too short for files.
+void refuse_files_with_a_dump(const Session& session) {
+  if (own_files(session).empty()) return;
+  throw Error(ErrorCode::invalid_argument, "--from-dump doesn't go together with configuration files",
+              fmt::format("set them afterwards: `pgtwig project set {} ...`", session.invocation().get("NAME")));
+}
+
 RequestBody creation_body(const Session& session, const std::string& name) {
   const Invocation& given = session.invocation();
   RequestBody body;
@@ -51,6 +59,7 @@ RequestBody creation_body(const Session& session, const std::string& name) {
   if (auto after = given.find("suspend-after")) body.set("suspend_after", *after);
   if (auto locale = given.find("locale")) body.set("locale", *locale);
   if (auto settings = settings_option(session); !settings.empty()) body.set("settings", settings);
+  if (auto files = own_files(session); !files.empty()) body.set("files", files);
   return body;
 }
 
@@ -61,6 +70,7 @@ int create_project(Session& session) {
   change.heading = fmt::format("Creating project {}", name);
   UniqueFd dump;
   if (auto file = session.invocation().find("from-dump")) {
+    refuse_files_with_a_dump(session);
     dump = open_dump(*file);
     change.upload_fd = dump.get();
     change.heading += *file == "-" ? " from a dump" : fmt::format(" from {}", *file);
@@ -157,6 +167,38 @@ int delete_project(Session& session) {
   return 0;
 }
 
+std::vector<Option> create_options() {
+  std::vector<Option> options = {
+      {.names = {"--pg-version"},
+       .value_name = "N",
+       .kind = ValueKind::count,
+       .help = "PostgreSQL's major version; without it the newest installed one, or the image's"},
+      {.names = {"--pool"},
+       .value_name = "POOL",
+       .kind = ValueKind::pool,
+       .help = "where its volumes are kept; without it the default pool"},
+      {.names = {"--runtime"},
+       .value_name = "RUNTIME",
+       .kind = ValueKind::choice,
+       .help = "what runs its instances; without it native, or the configured one",
+       .choices = runtime_choices()},
+      image_option(),
+      pull_option(),
+      cpus_option(),
+      memory_option(),
+      port_option(),
+      set_option(),
+      suspend_after_option(),
+      {.names = {"--locale"}, .value_name = "LOCALE", .help = "of the cluster; without it C.UTF-8"},
+      {.names = {"--from-dump"},
+       .value_name = "FILE",
+       .kind = ValueKind::file,
+       .help = "restore this dump (plain or custom format) into it; - reads standard input"},
+      {.names = {"--if-not-exists"}, .help = "a project of that name is fine and left as it is"}};
+  for (Option& option : own_file_options()) options.push_back(std::move(option));
+  return options;
+}
+
 Command create_project_command() {
   return {
       .names = {"create"},
@@ -165,32 +207,7 @@ Command create_project_command() {
           "Works on a bare machine: a pool is chosen or made and a PostgreSQL is found. With --from-dump the "
           "database begins with what pg_dump wrote.",
       .arguments = {{.name = "NAME", .kind = ValueKind::new_project, .help = "the new project's name"}},
-      .options = {{.names = {"--pg-version"},
-                   .value_name = "N",
-                   .kind = ValueKind::count,
-                   .help = "PostgreSQL's major version; without it the newest installed one, or the image's"},
-                  {.names = {"--pool"},
-                   .value_name = "POOL",
-                   .kind = ValueKind::pool,
-                   .help = "where its volumes are kept; without it the default pool"},
-                  {.names = {"--runtime"},
-                   .value_name = "RUNTIME",
-                   .kind = ValueKind::choice,
-                   .help = "what runs its instances; without it native, or the configured one",
-                   .choices = runtime_choices()},
-                  image_option(),
-                  pull_option(),
-                  cpus_option(),
-                  memory_option(),
-                  port_option(),
-                  set_option(),
-                  suspend_after_option(),
-                  {.names = {"--locale"}, .value_name = "LOCALE", .help = "of the cluster; without it C.UTF-8"},
-                  {.names = {"--from-dump"},
-                   .value_name = "FILE",
-                   .kind = ValueKind::file,
-                   .help = "restore this dump (plain or custom format) into it; - reads standard input"},
-                  {.names = {"--if-not-exists"}, .help = "a project of that name is fine and left as it is"}},
+      .options = create_options(),
       .formats = branch_formats(),
       .examples = {{"pgtwig project create demo", "a project with an empty database"},
                    {"pgtwig project create shop --from-dump shop.dump", "with the data of a dump"},

@@ -1,6 +1,9 @@
 #include "cli/render/views.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <ranges>
 
 #include "cli/render/facts.h"
 #include "cli/render/progress.h"
@@ -143,6 +146,7 @@ std::string project_card(const engine::ProjectView& project, const Terminal& ter
               {"Pool", fmt::format("{} ({}, {})", project.pool, project.driver, project.method)},
               {"Image", project.image ? fmt::format("{} ({})", *project.image, project.image_id.value_or("")) : ""},
               {"Settings", join_settings(project.settings)},
+              {"Own files", fmt::format("{}", fmt::join(project.files | std::views::keys, ", "))},
               {"Created", format_moment(project.created_at, now)},
               {"Main", project.main ? project.main->url : ""}};
   add_timings(facts, project.steps, project.total_ms);

@@ -31,6 +31,8 @@ using namespace std::chrono_literals;
 constexpr auto engine_timeout = 120s;
 // How long a container's first process may take to become PostgreSQL after the engine said that it runs.
 constexpr auto execution_timeout = 10s;
+// How long it is looked for before its engine is asked, which takes longer.
+constexpr auto appearance_timeout = 15ms;
 // How much of a container's log is brought over; its engine keeps some 16 MB.
 constexpr std::string_view log_lines = "20000";
 
@@ -94,12 +96,13 @@ class ContainerRuntime final : public InstanceRuntime {
   void remove_orphans(const std::function<bool(const IncarnationId&)>& is_known) override;
 
  private:
-  void run_container(const InstanceSpec& spec);
+  std::string run_container(const InstanceSpec& spec);
   Error start_error(const InstanceSpec& spec, const std::string& words);
   std::optional<Inspection> inspect(const std::string& container);
   void remove_own_leftover(const InstanceSpec& spec);
   void remove_container(const InstanceSpec& spec) noexcept;
   std::optional<ProcessHandle> adopt(const InstanceSpec& spec);
+  std::optional<ProcessHandle> await_server(const InstanceSpec& spec, ProcessHandle process);
   bool is_recorded(const InstanceSpec& spec) const;
   void record(const InstanceSpec& spec) const;
 
@@ -165,7 +168,8 @@ Error ContainerRuntime::start_error(const InstanceSpec& spec, const std::string&
           fmt::format("{} did not start the container: {}", dialect_.name, engine_words(words))};
 }
 
-void ContainerRuntime::run_container(const InstanceSpec& spec) {
+// Returns the container's id.
+std::string ContainerRuntime::run_container(const InstanceSpec& spec) {
   const std::vector<std::string> command = server_command(dialect_, options_, spec);
   EngineResult result = engine_.run(command, engine_timeout);
   if (!result.succeeded && classify(result.error_output) == EngineFailure::name_taken) {
@@ -173,10 +177,27 @@ void ContainerRuntime::run_container(const InstanceSpec& spec) {
     record(spec);
     result = engine_.run(command, engine_timeout);
   }
-  if (result.succeeded) return;
+  if (result.succeeded) return result.output.substr(0, result.output.find_last_not_of('\n') + 1);
   const Error error = start_error(spec, result.error_output);
   remove_container(spec);  // made, but not started
   throw error;
+}
+
+// The first process of a container that was just started, without asking its engine, whose answer takes longer than
+// most of a start: it works in the data directory, in which nothing else did, and its control group is the container's
+// own. nullopt: it isn't PostgreSQL yet, or this engine names control groups otherwise.
+std::optional<ProcessHandle> first_process(const InstanceSpec& spec, const std::string& container) {
+  constexpr std::size_t shortest_id = 32;
+  if (container.size() < shortest_id) return std::nullopt;
+  const SteadyTime deadline = std::chrono::steady_clock::now() + appearance_timeout;
+  do {
+    for (ServerProcess& server : find_servers_in(spec.data_directory)) {
+      const pid_t pid = server.handle.pid();
+      if (pid_in_own_namespace(pid) == 1 && control_groups(pid).contains(container)) return std::move(server.handle);
+    }
+    std::this_thread::sleep_for(1ms);
+  } while (std::chrono::steady_clock::now() < deadline);
+  return std::nullopt;
 }
 
 // The container's first process, held once it is the PostgreSQL that it should be.
@@ -184,13 +205,18 @@ std::optional<ProcessHandle> ContainerRuntime::adopt(const InstanceSpec& spec) {
   const auto inspection = inspect(container_name(spec.id));
   if (!inspection || inspection->pid <= 1 || inspection->incarnation != spec.id.text()) return std::nullopt;
   auto process = ProcessHandle::open(inspection->pid);
+  if (!process) return std::nullopt;
+  return await_server(spec, *std::move(process));
+}
+
+std::optional<ProcessHandle> ContainerRuntime::await_server(const InstanceSpec& spec, ProcessHandle process) {
   const SteadyTime deadline = std::chrono::steady_clock::now() + execution_timeout;
-  while (process && process->is_running()) {
-    const auto executable = process_executable(process->pid());
-    const auto start_ticks = process_start_ticks(process->pid());
+  while (process.is_running()) {
+    const auto executable = process_executable(process.pid());
+    const auto start_ticks = process_start_ticks(process.pid());
     if (executable && executable->filename() == "postgres" && start_ticks &&
-        works_in_directory(process->pid(), spec.data_directory) && process_user(process->pid()) == spec.user.uid) {
-      write_pid_record(spec.directory, {.pid = process->pid(),
+        works_in_directory(process.pid(), spec.data_directory) && process_user(process.pid()) == spec.user.uid) {
+      write_pid_record(spec.directory, {.pid = process.pid(),
                                         .start_ticks = *start_ticks,
                                         .boot_id = boot_id(),
                                         .executable = *executable,
@@ -201,7 +227,7 @@ std::optional<ProcessHandle> ContainerRuntime::adopt(const InstanceSpec& spec) {
       throw Error(ErrorCode::not_available,
                   fmt::format("{} runs its containers on another machine, or as other users than it was told: process "
                               "{} is not this instance's PostgreSQL",
-                              dialect_.name, process->pid()),
+                              dialect_.name, process.pid()),
                   "pgtwig needs an engine of this very machine (DOCKER_HOST must not lead elsewhere), not a rootless "
                   "docker; rootless podman is fine");
     }
@@ -220,9 +246,10 @@ std::optional<ProcessHandle> ContainerRuntime::start(const InstanceSpec& spec) {
   write_user_files(options_, spec.user);
   record(spec);
   fault::point("container.recorded");
-  run_container(spec);
+  const std::string container = run_container(spec);
   fault::point("container.started");
   try {
+    if (auto process = first_process(spec, container)) return await_server(spec, *std::move(process));
     return adopt(spec);
   } catch (const Error&) {
     remove_container(spec);

@@ -53,17 +53,25 @@ class Arguments {
   // The same path inside as outside, so that every setting means the same wherever a server runs.
   void mount(const std::filesystem::path& path, bool is_writable) { mount(path, path.string(), is_writable); }
   void mount(const std::filesystem::path& source, const std::string& target, bool is_writable) {
-    if (source.string().find(',') != std::string::npos) {
-      throw Error(
-          ErrorCode::invalid_argument,
-          fmt::format("{} has a comma in its name, with which no container engine can mount it", source.string()),
-          "keep the pool and PGTWIG_ROOT where no folder has a comma in its name");
-    }
+    refuse_comma(source.string(), "keep the pool and PGTWIG_ROOT where no folder has a comma in its name");
     add("--mount", fmt::format("type=bind,src={},dst={}{}", source.string(), target, is_writable ? "" : ",readonly"));
+  }
+  // Of an image, which may be anybody's.
+  void cover(const std::string& volume) {
+    refuse_comma(volume, "choose another image");
+    add("--mount", "type=tmpfs,dst=" + volume);
   }
   std::vector<std::string> take() { return std::move(list_); }
 
  private:
+  // It would begin another option of the mount.
+  static void refuse_comma(const std::string& path, std::string_view hint) {
+    if (!path.contains(',')) return;
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("{} has a comma in its name, with which no container engine can mount it", path),
+                std::string(hint));
+  }
+
   std::vector<std::string> list_;
 };
 
@@ -122,7 +130,7 @@ std::vector<std::string> server_command(const Dialect& dialect, const ContainerO
   if (!spec.limits.memory.empty()) arguments.add("--memory", spec.limits.memory);
   for (const auto& [name, value] : spec.environment) arguments.add("--env", fmt::format("{}={}", name, value));
   // An image's own data directory is not used; unless something lies on it, the engine makes a volume for each start.
-  for (const std::string& volume : spec.image_volumes) arguments.add("--mount", "type=tmpfs,dst=" + volume);
+  for (const std::string& volume : spec.image_volumes) arguments.cover(volume);
   arguments.mount(spec.data_directory, true);
   arguments.mount(spec.directory, true);
   add_shares(arguments, spec.shares);

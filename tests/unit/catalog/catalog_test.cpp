@@ -633,6 +633,7 @@ TEST_F(CatalogWithBranches, RemembersWhoSleepsAndAfterHowLong) {
   dev_.suspend_after = std::chrono::minutes(5);
   main_.suspend_after = std::chrono::seconds(0);
   project_.suspend_after = std::chrono::hours(1);
+  project_.files = {{"postgresql.conf", "work_mem = '7MB'\n"}};
   auto transaction = catalog_->begin();
   transaction->update(dev_);
   transaction->update(main_);
@@ -643,6 +644,7 @@ TEST_F(CatalogWithBranches, RemembersWhoSleepsAndAfterHowLong) {
   EXPECT_EQ(catalog_->find_branch(main_.id)->suspend_after, std::chrono::seconds(0));
   EXPECT_FALSE(catalog_->find_branch(main_.id)->is_suspended);
   EXPECT_EQ(catalog_->find_project(project_.id)->suspend_after, std::chrono::seconds(3600));
+  EXPECT_EQ(catalog_->find_project(project_.id)->files, project_.files);
 }
 
 TEST_F(CatalogWithBranches, TakesNoBranchThatSleepsAndShallRun) {

@@ -48,16 +48,18 @@ TEST(Manifest, ComesBackAsItWasWritten) {
   EXPECT_EQ(parsed->branch.expires_at, manifest.branch.expires_at);
 }
 
-TEST(Manifest, SaysWhetherItsBranchSleepsAndWhenItShall) {
+TEST(Manifest, SaysWhetherItsBranchSleepsAndWhenItShallAndWhatItsProjectHas) {
   Manifest manifest = sample();
   manifest.branch.is_suspended = true;
   manifest.branch.suspend_after = std::chrono::seconds(0);
   manifest.project.suspend_after = std::chrono::minutes(5);
+  manifest.project.files = {{"pg_hba.conf", "host all all all \"trust\"\n"}};
   const auto parsed = parse_manifest(write_manifest(manifest));
   ASSERT_TRUE(parsed) << parsed.error();
   EXPECT_TRUE(parsed->branch.is_suspended);
   EXPECT_EQ(parsed->branch.suspend_after, std::chrono::seconds(0));
   EXPECT_EQ(parsed->project.suspend_after, std::chrono::seconds(300));
+  EXPECT_EQ(parsed->project.files, manifest.project.files);
 
   manifest.branch.wants_running = true;
   EXPECT_FALSE(parse_manifest(write_manifest(manifest)));

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "postgres/readiness.h"
 #include "tests/unit/postgres/test_instance.h"
 
 namespace pgtwig::postgres {
@@ -126,6 +127,33 @@ TEST_F(Cluster, PutsDefaultsBelowTheDataDirectorysOwnSettingsAndTheCommandLineAb
   EXPECT_EQ(connection.value("SHOW maintenance_work_mem"), "6MB");
   EXPECT_EQ(connection.value("SHOW effective_cache_size"), "5MB");
   EXPECT_EQ(connection.value("SHOW cluster_name"), "test/main");
+}
+
+TEST_F(Cluster, TakesTheFilesOfUsersInTheirOrder) {
+  write_file(instance.data() / "postgresql.auto.conf", "effective_cache_size = '5MB'\n", 0644);
+  instance.configuration.user_files = {
+      {.name = "installation",
+       .texts = {{conf_file_name, "work_mem = 2MB\ntemp_buffers = 3MB\neffective_cache_size = 9MB\n"},
+                 {hba_file_name, "host all all 127.0.0.1/32 reject\n"},
+                 {ident_file_name, "one a b\n"}}},
+      {.name = "project",
+       .texts = {{conf_file_name, "work_mem = 4MB\n"},
+                 {hba_file_name, "host all all 127.0.0.2/32 reject\n"},
+                 {ident_file_name, "two a b\n"}}}};
+  Connection connection = instance.start();
+  EXPECT_EQ(connection.value("SHOW work_mem"), "4MB");
+  EXPECT_EQ(connection.value("SHOW temp_buffers"), "3MB");
+  EXPECT_EQ(connection.value("SHOW effective_cache_size"), "5MB");
+  EXPECT_EQ(connection.value("SELECT string_agg(address, ',') FROM pg_hba_file_rules WHERE address <> 'all'"),
+            "127.0.0.2");
+  const std::string ident = read_file(instance.configuration.files.ident_file());
+  EXPECT_THAT(ident, HasSubstr("one a b\ntwo a b\n"));
+}
+
+TEST_F(Cluster, SaysWhatIsWrongInAnIdentFileThatLetsNobodyIn) {
+  instance.configuration.user_files = {{.name = "project", .texts = {{ident_file_name, "mine /( b\n"}}}};
+  EXPECT_THROW(instance.start(), Error);
+  EXPECT_THAT(last_failure_in(read_file(instance.log_file())), HasSubstr("invalid regular expression"));
 }
 
 TEST_F(Cluster, FailsAStartWithPostgresOwnWordsForABadSetting) {
@@ -255,6 +283,20 @@ TEST(UserSetting, MayPreloadWellKnownLibraries) {
   EXPECT_NO_THROW(check_user_setting("shared_preload_libraries", ""));
   EXPECT_THROW(check_user_setting("shared_preload_libraries", "pg_stat_statements,/tmp/evil"), Error);
   EXPECT_THROW(check_user_setting("shared_preload_libraries", "$libdir/../evil"), Error);
+}
+
+TEST(UserConfiguration, MaySayWhatPgtwigSetsItselfAndNoMoreThanASetting) {
+  EXPECT_NO_THROW(check_user_configuration("port = 5432\nlisten_addresses = '*'\nssl_cert_file = 'x' # theirs\n"));
+  for (const std::string line : {"archive_command = 'cp %p /x'", "INCLUDE 'x'", "include_dir='conf.d'", "fsync off",
+                                 "shared_preload_libraries = 'evil'", "ssl_passphrase_command = 'x'"}) {
+    try {
+      check_user_configuration("work_mem = 1MB\n  " + line + "\n");
+      ADD_FAILURE() << line << " was let through";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::not_allowed) << line;
+      EXPECT_THAT(error.message(), HasSubstr("line 2 of postgresql.conf")) << line;
+    }
+  }
 }
 
 TEST(UserSetting, MustBeAName) {

@@ -102,6 +102,12 @@ TEST(Dialect, PublishesTheOnePortOnLoopbackAlone) {
   EXPECT_THAT(command, Not(::testing::HasSubstr("--network")));
 }
 
+TEST(Dialect, RefusesAVolumeOfAnImageThatWouldMountSomethingElse) {
+  InstanceSpec hostile = spec();
+  hostile.image_volumes = {"/x,type=bind,src=/,dst=/host"};
+  EXPECT_EQ(code_of([&] { server_command(dialect_of("docker"), options(), hostile); }), ErrorCode::invalid_argument);
+}
+
 TEST(Dialect, RunsAToolWithItsInputAndWithoutANetwork) {
   const Tool tool{.image = "sha256:abc",
                   .argv = {"initdb", "-D", "/pool/v/data"},

@@ -316,6 +316,26 @@ TEST_F(NativeRuntime, StartsThoughStaleLockFilesNameALivingProcess) {
   ::waitpid(other.pid(), nullptr, 0);
 }
 
+TEST_F(NativeRuntime, WaitsForTheChildOfAKilledPostmasterThatStillHasItsTitle) {
+  // A child looks like its postmaster until it sets a title of its own, which can take a busy machine long. This one
+  // never does, and ends after a moment.
+  const auto program = temporary_.path() / "postgres";
+  std::filesystem::copy_file("/bin/sleep", program);
+  WaitingChild child({.executable = program,
+                      .arguments = {"0.6"},
+                      .environment = {},
+                      .user = user_,
+                      .directory = spec_->data_directory,
+                      .log_fd = 2});
+  const ProcessHandle other = child.go();
+  write_file(spec_->data_directory / "postmaster.pid", "1\n", 0644);
+  ASSERT_TRUE(wait_until([&] { return !find_servers_in(spec_->data_directory).empty(); }));
+  const ProcessHandle postmaster = start_ready();
+  EXPECT_FALSE(other.is_running());
+  EXPECT_TRUE(postmaster.is_running());
+  ::waitpid(other.pid(), nullptr, 0);
+}
+
 TEST_F(NativeRuntime, RefusesADirectoryInWhichSomebodyElsesServerRuns) {
   start_ready();
   std::filesystem::rename(spec_->directory / "pid", temporary_.path() / "pid");
