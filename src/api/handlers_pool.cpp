@@ -18,10 +18,12 @@ std::string create_pool(const Call& call) {
   engine::CreatePool create{.name = parse_pool_name(fields.required_text("name")),
                             .directory = {},
                             .image_size = {},
+                            .image = {},
                             .driver = fields.text("driver"),
                             .file_system = fields.text("file_system")};
   if (auto directory = fields.text("directory")) create.directory = *directory;
   if (auto size = fields.bytes("image_size")) create.image_size = Bytes{*size};
+  if (auto image = fields.text("image")) create.image = *image;
   fields.finish();
   return to_json(engine::create_pool(call.engine, create, call.listener));
 }

@@ -111,6 +111,8 @@ Error system_error(int error_number, std::string_view action) {
 std::string describe_current_exception() {
   try {
     throw;
+  } catch (const Error& error) {
+    return error.hint().empty() ? error.message() : error.message() + " (" + error.hint() + ")";
   } catch (const std::exception& error) {
     return error.what();
   } catch (...) {

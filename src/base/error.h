@@ -62,7 +62,7 @@ class Error : public std::exception {
 // ENOENT stays internal: what is missing is for the caller to know.
 Error system_error(int error_number, std::string_view action);
 
-// The text of whatever is being handled now; for the borders that log and go on.
+// The text of whatever is being handled now, with its hint; for the borders that log and go on.
 std::string describe_current_exception();
 // What is being handled now, as an Error: for the borders that hand it to somebody else.
 Error current_error();

@@ -403,12 +403,13 @@ void refresh_manifest(Engine& engine, const Body& body) noexcept {
 }
 
 bool is_sealed(Engine& engine, const Body& body) {
+  // By the driver first, who mounts a volume where that has to be done, and knows one that is gone.
+  const std::string identity = body.pool->driver->identity(body.branch.incarnation);
   const auto text = read_file_if_exists(body.volume() / catalog::manifest_file_name);
   if (!text) return false;
   const auto manifest = catalog::parse_manifest(*text);
   return manifest && manifest->branch.incarnation == body.branch.incarnation &&
-         manifest->installation == engine.catalog().installation() &&
-         manifest->identity == body.pool->driver->identity(body.branch.incarnation);
+         manifest->installation == engine.catalog().installation() && manifest->identity == identity;
 }
 
 void reseal_if_needed(Engine& engine, Body& body) {
@@ -430,6 +431,7 @@ void bring_manifest_up_to_date(Engine& engine, Body& body) {
 }
 
 void refuse_if_tainted(const Body& body) {
+  body.pool->driver->attach(body.branch.incarnation, body.branch.host);  // a volume that is not mounted has no files
   // A crash of PostgreSQL alone leaves the page cache whole; one of the machine doesn't.
   const auto boot = read_file_if_exists(body.volume() / unflushed_file_name);
   if (!boot || *boot == boot_id()) return;

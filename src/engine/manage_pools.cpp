@@ -55,6 +55,23 @@ storage::ImageFileSystem image_file_system_of(const CreatePool& request) {
   return *best;
 }
 
+// The place that a person wants the image at. What is there already is theirs: it is not taken for an image.
+std::filesystem::path place_of_new_image(const std::filesystem::path& wanted) {
+  if (!wanted.is_absolute()) {
+    throw Error(ErrorCode::invalid_argument, fmt::format("{} is not an absolute path", wanted.string()));
+  }
+  if (!wanted.has_filename() || !std::filesystem::is_directory(wanted.parent_path())) {
+    throw Error(ErrorCode::not_found, fmt::format("{} is not in a directory that exists", wanted.string()),
+                fmt::format("make it first: mkdir -p {}", wanted.parent_path().string()));
+  }
+  const std::filesystem::path image = std::filesystem::canonical(wanted.parent_path()) / wanted.filename();
+  if (std::filesystem::exists(std::filesystem::symlink_status(image))) {
+    throw Error(ErrorCode::already_exists, fmt::format("{} exists already", image.string()),
+                "choose the name of a new file, which pgtwig makes");
+  }
+  return image;
+}
+
 PoolPlan plan_of_image(Engine& engine, const CreatePool& request) {
   if (engine.daemon_user().uid != 0) {
     throw Error(ErrorCode::not_allowed, "an image pool is mounted, which only root's daemon may do",
@@ -65,7 +82,7 @@ PoolPlan plan_of_image(Engine& engine, const CreatePool& request) {
                 .driver = request.driver.value_or(""),
                 .directory = pools / request.name.text(),
                 .dataset = {},
-                .image = pools / (request.name.text() + ".img"),
+                .image = request.image ? place_of_new_image(*request.image) : pools / (request.name.text() + ".img"),
                 .image_size = request.image_size.value_or(engine.config().pool_image_size),
                 .image_file_system = std::string(storage::image_file_system_name(image_file_system_of(request)))};
   make_directories(pools, 0711);
@@ -73,12 +90,12 @@ PoolPlan plan_of_image(Engine& engine, const CreatePool& request) {
 }
 
 PoolPlan plan_of(Engine& engine, const CreatePool& request) {
-  if (request.directory && request.image_size) {
+  if (request.directory && (request.image || request.image_size)) {
     throw Error(ErrorCode::invalid_argument, "a pool is either a directory or an image",
-                "give --directory or --image-size, not both");
+                "give --directory or --image and --image-size, not both");
   }
   if (request.directory) return plan_of_directory(request);
-  if (request.image_size) return plan_of_image(engine, request);
+  if (request.image || request.image_size) return plan_of_image(engine, request);
   if (!request.driver || request.driver == "zfs") {
     if (const auto place = storage::place_on_zpool(request.name.text(), engine.paths().pools())) {
       return plan_on_zpool(request.name, *place);
@@ -121,8 +138,9 @@ PoolView create_pool(Engine& engine, const CreatePool& request, Listener& listen
     });
     PoolView view = engine.pools().view(record);
     if (record.driver == "copy") {
-      view.warnings.push_back(
-          fmt::format("{} cannot copy on write: branches in it are plain copies", record.directory.string()));
+      const std::string reason =
+          request.driver ? "--driver copy was asked for" : storage::why_copies(record.directory).message();
+      view.warnings.push_back(fmt::format("{}: branches in it are plain copies", reason));
     }
     return view;
   });

@@ -143,13 +143,12 @@ std::shared_ptr<OpenPool> Pools::make_default(Operation& operation) {
       // A part less than there is room for: others write to the disk between this look at it and the next.
       plan.image_size = std::min(engine_.config().pool_image_size, Bytes{room.count - room.count / 16});
       plan.image_file_system = storage::image_file_system_name(*image_file_system);
-      why = fmt::format("{} cannot copy on write, so pgtwig made a sparse {} image of at most {}", pools.string(),
+      why = fmt::format("{}, so pgtwig made a sparse {} image of at most {}", storage::why_copies(pools).message(),
                         plan.image_file_system, format_bytes(plan.image_size));
     } else {
-      operation.warn(
-          fmt::format("{} cannot copy on write: branches are plain copies, slow and as large as their parent; "
-                      "`pgtwig pool create` on a directory of Btrfs, ZFS or XFS is better",
-                      pools.string()));
+      const Error reason = storage::why_copies(pools);
+      operation.warn(fmt::format("{}: branches are plain copies, slow and as large as their parent; {}",
+                                 reason.message(), reason.hint()));
       why = "no file system that can copy on write was found";
     }
   }
@@ -289,6 +288,11 @@ class StagedPool {
 
   void make_image() {
     if (!std::filesystem::exists(plan_.image)) {
+      if (storage::is_mounted(plan_.directory))
+        throw Error(
+            ErrorCode::conflict,
+            fmt::format("something is mounted already where the image would be: {}", plan_.directory.string()),
+            fmt::format("look at it (findmnt {}) and unmount it, or choose another name", plan_.directory.string()));
       // Under its own name only when it is whole: what a crash leaves of it is no image and may be overwritten.
       const std::filesystem::path unfinished = plan_.image.string() + ".unfinished";
       std::filesystem::remove(unfinished);
@@ -375,7 +379,7 @@ catalog::PoolRecord make_pool(Engine& engine, const PoolPlan& plan, Operation& o
                                    .created_at = engine.clock().now()};
   staged.write_marker(
       {.id = record.id, .name = record.name, .installation = engine.catalog().installation(), .driver = driver_name});
-  remember_pools(engine, {record.directory});
+  remember_pools(engine, {{.directory = record.directory, .image = record.image}});
   auto transaction = engine.catalog().begin();
   transaction->insert(record);
   commit(*transaction);

@@ -39,7 +39,10 @@ std::map<path, path> candidates(const Paths& paths, const std::vector<path>& mor
   }
   for (const path& directory : more) images.try_emplace(std::filesystem::weakly_canonical(directory));
   if (const auto known = read_known_pools(paths)) {
-    for (const path& directory : known->directories) images.try_emplace(directory);
+    for (const KnownPool& pool : known->pools) {
+      path& image = images[pool.directory];
+      if (!pool.image.empty()) image = pool.image;
+    }
   }
   return images;
 }
@@ -279,7 +282,7 @@ bool has_pools(const Paths& paths) {
     if (entry.is_directory(error) && read_pool_marker(entry.path())) return true;
   }
   const auto known = read_known_pools(paths);
-  return known && !known->directories.empty();
+  return known && !known->pools.empty();
 }
 
 std::optional<InstallationId> find_installation_of_volumes(const Paths& paths,
@@ -306,7 +309,7 @@ RebuildReport rebuild_state(Engine& engine, const std::vector<path>& pool_direct
   collection.insert_into_catalog();
   // Those that are away now are still known afterwards.
   const auto known = read_known_pools(engine.paths());
-  remember_pools(engine, known ? known->directories : std::vector<path>());
+  remember_pools(engine, known ? known->pools : std::vector<KnownPool>());
   return report;
 }
 

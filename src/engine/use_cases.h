@@ -237,6 +237,7 @@ struct CreatePool {
   PoolName name;
   std::optional<std::filesystem::path> directory = {};  // an existing directory, or
   std::optional<Bytes> image_size = {};                 // an image file of this size; neither: the zpool `name`
+  std::optional<std::filesystem::path> image = {};      // where the image file is made; absent: below the state folder
   std::optional<std::string> driver = {};               // absent: by probing
   std::optional<std::string> file_system = {};          // of the image: btrfs, xfs, zfs
 };

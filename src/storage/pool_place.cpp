@@ -2,8 +2,8 @@
 #include "storage/pool_place.h"
 
 #include <fmt/format.h>
+#include <sys/vfs.h>
 
-#include "base/error.h"
 #include "base/fs.h"
 #include "base/ids.h"
 #include "storage/mount_table.h"
@@ -25,7 +25,7 @@ std::string free_dataset(const std::filesystem::path& directory) {
 }  // namespace
 
 std::optional<PoolPlace> place_on_zpool(const std::string& name, const std::filesystem::path& otherwise) {
-  if (!can_use_zfs() || !zfs::zpool_exists(name)) return std::nullopt;
+  if (obstacle_to_zfs() || !zfs::zpool_exists(name)) return std::nullopt;
   PoolPlace place{.directory = otherwise / name, .dataset = name + "/pgtwig"};
   // Made by an earlier pool, or by hand, wherever that mounts it.
   for (const std::string& dataset : {place.dataset, name}) {
@@ -55,6 +55,17 @@ void remove_place(const std::filesystem::path& directory) {
   if (mount && mount->type == "zfs") zfs::remove_dataset(mount->source, directory);
   std::error_code not_empty;
   std::filesystem::remove(directory, not_empty);
+}
+
+Error why_copies(const std::filesystem::path& directory) {
+  struct statfs status{};
+  if (statfs(directory.c_str(), &status) == 0 && status.f_type == zfs::super_magic) {
+    if (const auto obstacle = obstacle_to_zfs())
+      return Error(obstacle->code(), fmt::format("{} is on ZFS, but {}", directory.string(), obstacle->message()),
+                   obstacle->hint());
+  }
+  return Error(ErrorCode::not_available, fmt::format("{} cannot copy on write", directory.string()),
+               "`pgtwig pool create` on a directory of Btrfs, ZFS or XFS is better");
 }
 
 }  // namespace pgtwig::storage

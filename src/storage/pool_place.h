@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "base/error.h"
+
 namespace pgtwig::storage {
 
 struct PoolPlace {
@@ -21,5 +23,8 @@ std::optional<PoolPlace> place_on_zpool(const std::string& name, const std::file
 void make_place(const PoolPlace& place);
 // Takes that back while it is empty.
 void remove_place(const std::filesystem::path& directory);
+
+// Of a directory whose best driver is copy: why it is, and what would be better.
+Error why_copies(const std::filesystem::path& directory);
 
 }  // namespace pgtwig::storage

@@ -38,7 +38,7 @@ std::string probe_driver_name(const std::filesystem::path& directory) {
     throw storage_error(errno, fmt::format("cannot look at {}", directory.string()));
   if (status.f_type == BTRFS_SUPER_MAGIC) return "btrfs";
   // Its files can share blocks only when they are on disk already, so there is nothing between a dataset and a copy.
-  if (status.f_type == zfs::super_magic) return can_use_zfs() ? "zfs" : "copy";
+  if (status.f_type == zfs::super_magic) return obstacle_to_zfs() ? "copy" : "zfs";
   return can_clone_in(opened.get()) ? "reflink" : "copy";
 }
 

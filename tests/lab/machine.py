@@ -16,7 +16,7 @@ MEMORY = "3072"  # MiB
 CPUS = "2"
 SCRATCH_SIZE = 24 << 30  # sparse
 KERNEL_LINE = ("console=ttyS0 quiet root=/dev/nvme0n1 rootfstype=ext4 rootwait ro init=/usr/sbin/init mitigations=off panic=-1 oops=panic "
-               "random.trust_cpu=on")
+               "random.trust_cpu=on nokaslr lsm=capability")
 NO_STATUS = 125  # of a guest that ended without telling
 OUT_OF_TIME = 124
 
@@ -39,14 +39,14 @@ def run(boot: Boot) -> int:
         with open(folder / "scratch", "wb") as file:
             file.truncate(SCRATCH_SIZE)
         # The guest's root is written to a file of this boot's own (snapshot=on).
-        arguments = [*program, *emulator.acceleration(program, boot.guest.kernel), "-M", "q35", "-smp", CPUS, "-m", MEMORY,
-                     "-display", "none", "-nodefaults", "-no-reboot", "-monitor", "none",
+        arguments = [*program, *emulator.acceleration(program, boot.guest.kernel), "-M", "q35,sata=off,smbus=off",
+                     "-smp", CPUS, "-m", MEMORY, "-display", "none", "-nodefaults", "-no-reboot", "-monitor", "none",
                      "-kernel", str(boot.guest.kernel), "-append", KERNEL_LINE,
                      *disk(boot.guest.root, "root", "nvme", "snapshot=on,cache=unsafe"),
                      *disk(folder / "handover", "handover", "virtio-blk-pci", "readonly=on"),
                      *disk(folder / "scratch", "scratch", "virtio-blk-pci", "cache=unsafe,discard=unmap"),
                      *console(bool(boot.command)), "-serial", f"file:{folder / 'status'}"]
-        print(f"lab: booting Linux and ZFS of {boot.guest.kernel.parent.name.removeprefix('kernel-')} by "
+        print(f"lab: booting Linux and ZFS of {boot.guest.kernel.parent.name.removeprefix('vmlinux-')} by "
               f"{'KVM' if 'kvm' in arguments else 'emulation'}", flush=True)
         ended = wait_for(arguments, boot.seconds, {**os.environ, "TMPDIR": name}, interactive=not boot.command)
         if ended == OUT_OF_TIME:

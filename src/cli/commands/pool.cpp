@@ -25,16 +25,23 @@ int create_pool(Session& session) {
   const Invocation& given = session.invocation();
   const std::string& name = given.get("NAME");
   auto directory = given.find("directory");
+  auto image = given.find("image");
   auto image_size = given.find("image-size");
-  if (directory && image_size)
-    throw Error(ErrorCode::invalid_argument, "a pool is a directory or an image, not both: --directory, --image-size",
-                "`pgtwig pool create NAME --directory DIR` or `pgtwig pool create NAME --image-size 20G`");
+  if (directory && (image || image_size))
+    throw Error(
+        ErrorCode::invalid_argument,
+        fmt::format("a pool is a directory or an image, not both: --directory, --{}", image ? "image" : "image-size"),
+        "`pgtwig pool create NAME --directory DIR` or `pgtwig pool create NAME --image-size 20G`");
   if (directory && given.has("file-system"))
     throw Error(ErrorCode::invalid_argument, "--file-system is for an image; a directory has its file system already",
                 "leave it out");
+  const auto absolute = [&](const std::string& path) {
+    return (session.world().working_directory / path).lexically_normal().string();
+  };
   RequestBody body;
   body.set("name", name);
-  if (directory) body.set("directory", (session.world().working_directory / *directory).lexically_normal().string());
+  if (directory) body.set("directory", absolute(*directory));
+  if (image) body.set("image", absolute(*image));
   if (image_size) body.set("image_size", byte_count(*image_size));
   if (auto driver = given.find("driver")) body.set("driver", *driver);
   if (auto file_system = given.find("file-system")) body.set("file_system", *file_system);
@@ -89,18 +96,22 @@ Command pool_commands() {
       .names = {"create"},
       .summary = "Create a pool in a directory, on a zpool or in an image file",
       .description =
-          "Which driver it gets is found out from the file system. With neither a directory nor a size, NAME is "
-          "that of an imported zpool, and the pool its dataset NAME/pgtwig. Root only, where the daemon is "
+          "Which driver it gets is found out from the file system. With none of directory, image and size, NAME "
+          "is that of an imported zpool, and the pool its dataset NAME/pgtwig. Root only, where the daemon is "
           "root's.",
       .arguments = {{.name = "NAME", .kind = ValueKind::new_pool, .help = "the new pool's name"}},
       .options = {{.names = {"--directory"},
                    .value_name = "DIR",
                    .kind = ValueKind::directory,
                    .help = "an existing directory that will hold the volumes"},
+                  {.names = {"--image"},
+                   .value_name = "FILE",
+                   .kind = ValueKind::file,
+                   .help = "make the image file here, instead of below the state folder"},
                   {.names = {"--image-size", "--size"},
                    .value_name = "SIZE",
                    .kind = ValueKind::size,
-                   .help = "make an image file of this size and mount it"},
+                   .help = "make a sparse image file of this size and mount it"},
                   {.names = {"--driver"},
                    .value_name = "DRIVER",
                    .kind = ValueKind::choice,
@@ -114,7 +125,8 @@ Command pool_commands() {
       .formats = named_formats(),
       .examples = {{"pgtwig pool create fast --directory /mnt/nvme/pgtwig", ""},
                    {"pgtwig pool create tank", "on the zpool tank, as tank/pgtwig"},
-                   {"pgtwig pool create images --image-size 20G", "where the file system can't copy on write"}},
+                   {"pgtwig pool create images --image-size 20G", "where the file system can't copy on write"},
+                   {"pgtwig pool create z --driver zfs --image /mnt/big/z.img --size 60G", "a zpool in a file"}},
       .run = create_pool};
   Command list{.names = {"list", "ls"},
                .summary = "List the pools",

@@ -340,19 +340,22 @@ std::unique_ptr<VolumeDriver> make_zfs_driver(const std::filesystem::path& direc
   if (status.f_type != zfs::super_magic)
     throw Error(ErrorCode::not_available, fmt::format("{} is not on ZFS", directory.string()),
                 "choose a directory in a ZFS dataset, or another driver");
-  if (geteuid() != 0)
-    throw Error(ErrorCode::not_available, "on Linux only root may mount a dataset, whatever `zfs allow` says",
-                "let root's daemon use the pool, or use the copy driver there");
+  if (const auto obstacle = obstacle_to_zfs()) throw *obstacle;
   return std::make_unique<ZfsDriver>(std::filesystem::canonical(directory));
 }
 
-bool can_use_zfs() {
-  if (geteuid() != 0) return false;
+std::optional<Error> obstacle_to_zfs() {
+  if (geteuid() != 0)
+    return Error(
+        ErrorCode::not_available,
+        "on Linux only root may mount a dataset, whatever `zfs allow` grants, so only root's daemon can branch "
+        "on ZFS",
+        "use root's daemon (its group pgtwig may), or the copy driver there");
   try {
     zfs::CoreLibrary core;
-    return true;
+    return std::nullopt;
   } catch (const Error& error) {
-    if (error.code() == ErrorCode::not_available || error.code() == ErrorCode::not_allowed) return false;
+    if (error.code() == ErrorCode::not_available || error.code() == ErrorCode::not_allowed) return error;
     throw;
   }
 }

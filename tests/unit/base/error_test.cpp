@@ -81,6 +81,7 @@ TEST(DescribeCurrentException, SaysWhateverIsBeingHandled) {
     }
   };
   EXPECT_EQ(described(Error(ErrorCode::internal, "ours")), "ours");
+  EXPECT_EQ(described(Error(ErrorCode::internal, "ours", "mend it")), "ours (mend it)");
   EXPECT_EQ(described(std::runtime_error("theirs")), "theirs");
   EXPECT_EQ(described(42), "an unknown exception");
 }

@@ -429,12 +429,17 @@ TEST(Pools, AreADirectoryOrAnImage) {
   world.daemon.answers("POST /v1/pools", api::to_json(pool));
   EXPECT_EQ(1, world.run({"pool", "create", "p", "--directory", "/x", "--image-size", "1G"}));
   EXPECT_THAT(world.asked(), IsEmpty());
+  EXPECT_EQ(1, world.run({"pool", "create", "p", "--directory", "/x", "--image", "/y"}));
+  EXPECT_THAT(world.asked(), IsEmpty());
   EXPECT_EQ(0, world.run({"pool", "create", "p", "--image-size", "1G", "--file-system", "xfs", "-o", "name"}));
   EXPECT_EQ(0, world.run({"pool", "create", "p", "--directory", "x", "-o", "name"}));
-  EXPECT_EQ(0, world.run({"pool", "create", "p", "--driver", "zfs", "--size", "1G", "-o", "name"}));
+  EXPECT_EQ(0, world.run({"pool", "create", "p", "--driver", "zfs", "--image", "i", "--size", "1G", "-o", "name"}));
   EXPECT_EQ(0, world.run({"pool", "create", "p", "-o", "name"}));  // whether there is a zpool p, the daemon knows
   EXPECT_EQ(R"({"name":"p","image_size":1073741824,"file_system":"xfs"})", world.daemon.requests[0].body);
   EXPECT_EQ("{\"name\":\"p\",\"directory\":\"" + (world.folder / "x").string() + "\"}", world.daemon.requests[1].body);
+  EXPECT_EQ(
+      "{\"name\":\"p\",\"image\":\"" + (world.folder / "i").string() + R"(","image_size":1073741824,"driver":"zfs"})",
+      world.daemon.requests[2].body);
 }
 
 TEST(Logs, AreFollowedWithoutRepeatingALine) {
