@@ -23,10 +23,6 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LES
   # what an empty std::optional holds.
   target_compile_options(pgtwig_flags INTERFACE $<$<NOT:$<CONFIG:Debug>>:-Wno-restrict -Wno-maybe-uninitialized>)
 endif()
-if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-  # GCC takes the source files that a unity build includes for headers.
-  target_compile_options(pgtwig_flags INTERFACE -Wno-subobject-linkage)
-endif()
 # _GNU_SOURCE comes with g++; these two keep heavy headers quick and deprecated calls out.
 target_compile_definitions(pgtwig_flags INTERFACE BOOST_ASIO_NO_DEPRECATED PGTWIG_VERSION="${PROJECT_VERSION}")
 find_program(MOLD mold)

@@ -14,14 +14,14 @@
 
 namespace pgtwig::storage::zfs {
 
+struct nvlist;  // nvlist_t, opaque
+
 namespace {
 
 constexpr const char* library_name = "libzfs_core.so.3";
 constexpr unsigned unique_names = 1;       // NV_UNIQUE_NAME
 constexpr int file_system_dataset = 2;     // LZC_DATSET_TYPE_ZFS
 constexpr std::size_t longest_name = 256;  // ZFS_MAX_DATASET_NAME_LEN
-
-struct nvlist;  // nvlist_t, opaque
 
 // Loads the kernel module where udev and the device node have not done so; what it says comes out when the library
 // tries.
