@@ -19,9 +19,16 @@ add_library(pgtwig_flags INTERFACE)
 target_compile_options(pgtwig_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Werror
                                                 -fstack-protector-strong)
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  # The optimiser of GCC 12 sees overlaps in std::string's operator+ that are not there (its bug 105651), and reads of
-  # what an empty std::optional holds.
-  target_compile_options(pgtwig_flags INTERFACE $<$<NOT:$<CONFIG:Debug>>:-Wno-restrict -Wno-maybe-uninitialized>)
+  # The optimiser of GCC 12 sees overlaps in std::string's operator+ that are not there (its bug 105651).
+  target_compile_options(pgtwig_flags INTERFACE $<$<NOT:$<CONFIG:Debug>>:-Wno-restrict>)
+endif()
+if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  # GCC takes the source files that a unity build includes for headers.
+  target_compile_options(pgtwig_flags INTERFACE -Wno-subobject-linkage)
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  # The optimiser of every GCC sees reads of what an empty std::optional holds.
+  target_compile_options(pgtwig_flags INTERFACE $<$<NOT:$<CONFIG:Debug>>:-Wno-maybe-uninitialized>)
 endif()
 # _GNU_SOURCE comes with g++; these two keep heavy headers quick and deprecated calls out.
 target_compile_definitions(pgtwig_flags INTERFACE BOOST_ASIO_NO_DEPRECATED PGTWIG_VERSION="${PROJECT_VERSION}")

@@ -264,12 +264,6 @@ void write_file(const std::filesystem::path& path, std::string_view text, mode_t
   replace_file_at(directory.get(), path.filename().string(), text, mode, Durability::not_synced, path);
 }
 
-void append_to_file(const std::filesystem::path& path, std::string_view text, mode_t mode) {
-  const UniqueFd file(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC, mode));
-  if (!file) throw system_error(errno, fmt::format("cannot open {}", path.string()));
-  write_fully(file.get(), text, path);
-}
-
 void make_directories(const std::filesystem::path& path, mode_t mode) {
   if (mkdir(path.c_str(), mode) == 0) {
     // Whatever the umask: who asked for 0755 has somebody who must get in.

@@ -65,8 +65,6 @@ void write_file_durably_at(int directory, const std::string& name, std::string_v
                            const FileOwner& owner);
 // Plain write, no sync: for what is made anew at each start.
 void write_file(const std::filesystem::path& path, std::string_view text, mode_t mode = 0600);
-// Adds to the end of a file, made when it is absent; not through a symbolic link.
-void append_to_file(const std::filesystem::path& path, std::string_view text, mode_t mode = 0600);
 
 // Makes the directory and missing parents; an existing directory is left as it is.
 void make_directories(const std::filesystem::path& path, mode_t mode = 0755);

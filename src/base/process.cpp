@@ -28,11 +28,11 @@ namespace {
 
 // How long a killed child may take to be gone; one that hangs in the kernel may never be.
 constexpr std::chrono::milliseconds kill_patience{5'000};
-// How much of what a failed program said goes into the error.
-// How much is taken from a pipe at once, in buffers of 64 KiB: the most that a pipe of an ordinary user holds.
 // Between two calls of a command's watch.
 constexpr std::chrono::milliseconds pause_between_watches{50};
+// How much is taken from a pipe at once, in buffers of 64 KiB: the most that a pipe of an ordinary user holds.
 constexpr int parts_of_drain = 16;
+// How much of what a failed program said goes into the error.
 constexpr std::size_t reason_lines = 4;
 constexpr std::size_t reason_bytes = 600;
 
@@ -117,13 +117,15 @@ Pipe make_pipe() {
   return {above_standard(std::move(read_end)), above_standard(std::move(write_end))};
 }
 
+UniqueFd duplicate(int fd) {
+  UniqueFd copy(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  if (!copy) throw system_error(errno, "cannot duplicate a descriptor");
+  return copy;
+}
+
 // Input lies in a file in memory rather than in a pipe: nobody has to feed it, and nobody is hit by SIGPIPE.
 UniqueFd make_input(const Command& command) {
-  if (command.input_fd >= 0) {
-    UniqueFd copy(fcntl(command.input_fd, F_DUPFD_CLOEXEC, 3));
-    if (!copy) throw system_error(errno, "cannot duplicate a descriptor");
-    return copy;
-  }
+  if (command.input_fd >= 0) return duplicate(command.input_fd);
   if (command.input.empty()) {
     UniqueFd null(open("/dev/null", O_RDONLY | O_CLOEXEC));
     if (!null) throw system_error(errno, "cannot open /dev/null");
@@ -418,7 +420,8 @@ std::optional<OsUser> OsUser::find(const std::string& name) {
 CommandResult run_command(const Command& command) {
   Plan plan = make_plan(command);
   Pipe output = make_pipe();
-  Pipe error_output = make_pipe();
+  Pipe error_output =
+      command.error_fd < 0 ? make_pipe() : Pipe{.read_end = {}, .write_end = duplicate(command.error_fd)};
   Pipe report = make_pipe();
   plan.output = std::move(output.write_end);
   plan.error_output = std::move(error_output.write_end);

@@ -33,6 +33,7 @@ struct Command {
                                                      // user nothing is inherited but a plain PATH, and LANG=C
   std::string input{};                               // what it reads on stdin
   int input_fd = -1;                                 // or this descriptor as its stdin
+  int error_fd = -1;                                 // where its stderr goes, which is not in the result then
   std::chrono::milliseconds timeout{60'000};         // then it is killed, and Error timed_out is thrown
   // Called some times a second while it runs; may throw, and the program is killed. True: there has been progress, and
   // the timeout begins anew.

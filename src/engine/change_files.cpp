@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "base/fs.h"
 #include "engine/new_cluster.h"
 #include "engine/sweeper.h"
 #include "engine/user_files.h"
@@ -26,8 +25,7 @@ void try_files(Engine& engine, Operation& operation, Body& trial, std::optional<
     start_new_body(engine, operation, trial, port, std::nullopt);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::postgres_failed) throw;
-    const std::string words =
-        postgres::last_failure_in(read_file_if_exists(engine.instances().log_file(trial)).value_or(""));
+    const std::string words = postgres::last_failure_in_log(engine.instances().log_file(trial), 0);
     throw not_taken(words.empty() ? error.message() : words);
   }
 }

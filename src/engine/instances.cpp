@@ -30,6 +30,8 @@ constexpr std::size_t idle_connections_kept = 16;
 constexpr std::chrono::seconds idle_connection_lifetime{60};
 constexpr const char* default_database = "postgres";
 constexpr std::chrono::milliseconds stop_timeout{120'000};
+// WAL that is replayed in a single-user session, which keeps it all until its end.
+constexpr Bytes most_in_a_session = 256_MiB;
 // What a postmaster and its auxiliary processes take beside shared_buffers (measured: about 11 MB with 16 MB buffers).
 constexpr Bytes instance_overhead = 16_MiB;
 // Left for everything else on the machine.
@@ -265,8 +267,9 @@ void Instances::start(const Body& body, const StartOptions& options) {
                                          .watch = options.watch,
                                          .on_listening =
                                              [&] {
+                                               if (!options.on_listening) return;
                                                transition.end();
-                                               if (options.on_listening) options.on_listening();
+                                               options.on_listening();
                                              }};
     if (!process) throw postgres::failure_of_start(probe);
     const postgres::Connection connection = postgres::wait_until_ready(*process, probe);
@@ -278,6 +281,7 @@ void Instances::start(const Body& body, const StartOptions& options) {
       throw;
     }
     // Not all of it may be gone: nothing that failed to start is left running.
+    const Transition stopping(*this, body.branch.incarnation);
     runtime.stop(instance, runtime::StopMode::immediate, stop_timeout);
     if (error.code() == ErrorCode::cancelled) throw;
     error.add_context(fmt::format("PostgreSQL of {} did not start", body.name()));
@@ -287,8 +291,9 @@ void Instances::start(const Body& body, const StartOptions& options) {
 }
 
 postgres::RecoveryOutcome Instances::recover(const Body& body, const RecoveryOptions& options) {
-  // A container is ended by name, and a session in one has none.
-  return body.project.image ? recover_in_server(body, options) : recover_in_session(body, options);
+  // A container is ended by name, and a session in one has none. Only a server removes WAL on the way.
+  const bool needs_server = body.project.image || options.replayed > most_in_a_session;
+  return needs_server ? recover_in_server(body, options) : recover_in_session(body, options);
 }
 
 postgres::RecoveryOutcome Instances::recover_in_server(const Body& body, const RecoveryOptions& options) {
@@ -324,6 +329,7 @@ postgres::RecoveryOutcome Instances::recover_in_session(const Body& body, const 
                                       .timeout = options.timeout,
                                       .watch = options.watch});
     body.pool->driver->flush(body.branch.incarnation);
+    if (body.branch.durability == catalog::Durability::none) settle_unflushed(body);
     body.pool->driver->detach(body.branch.incarnation);
     return outcome;
   } catch (Error& error) {

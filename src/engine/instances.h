@@ -58,6 +58,7 @@ struct StartOptions {
 
 struct RecoveryOptions {
   postgres::SettingList settings;     // postgres::recovery_settings()
+  Bytes replayed;                     // WAL, about
   std::string password;               // of the owner role afterwards; empty: as it was then
   std::chrono::milliseconds timeout;  // without progress
   std::function<bool()> watch;        // as StartOptions::watch

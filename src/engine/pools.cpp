@@ -295,10 +295,19 @@ class StagedPool {
             fmt::format("look at it (findmnt {}) and unmount it, or choose another name", plan_.directory.string()));
       // Under its own name only when it is whole: what a crash leaves of it is no image and may be overwritten.
       const std::filesystem::path unfinished = plan_.image.string() + ".unfinished";
+      // A person's own folder is another matter.
+      if (plan_.image.parent_path() != plan_.directory.parent_path() && std::filesystem::exists(unfinished)) {
+        throw Error(ErrorCode::conflict, fmt::format("{} is there already", unfinished.string()),
+                    "remove it when nobody needs it, or choose another place");
+      }
       std::filesystem::remove(unfinished);
       storage::create_image(unfinished, plan_.image_size,
                             storage::parse_image_file_system(plan_.image_file_system).value());
-      std::filesystem::rename(unfinished, plan_.image);
+      // Not by a rename, which would replace a file that somebody put there meanwhile.
+      if (::link(unfinished.c_str(), plan_.image.c_str()) != 0) {
+        throw system_error(errno, fmt::format("cannot give the image its name {}", plan_.image.string()));
+      }
+      std::filesystem::remove(unfinished);
       made_image_ = true;
     }
     make_directories(plan_.directory, 0711);

@@ -214,6 +214,7 @@ class Recovery {
                       {.restore_command = archive::restore_command(engine_.helper(), archive.restore()),
                        .target = target,
                        .timeline = plan_.replay.timeline}),
+                  .replayed = Bytes{plan_.replay.needed * plan_.lineage.segment_size.count},
                   // It may have been another one at that moment.
                   .password = target_.branch.password,
                   .timeout = replay_patience,

@@ -65,7 +65,12 @@ void refuse_own_map(const postgres::UserFiles& files) {
   const std::string* ident = files.find(postgres::ident_file_name);
   if (!ident) return;
   each_line(*ident, [](const std::vector<std::string_view>& words) {
-    if (words.empty() || unquoted(words.front()) != "pgtwig") return;
+    if (words.empty()) return;
+    if (words.front().starts_with("include") || words.back().ends_with('\\')) {
+      throw Error(ErrorCode::invalid_argument, "your pg_ident.conf includes another file, or continues a line",
+                  "write each of its entries there, on one line");
+    }
+    if (unquoted(words.front()) != "pgtwig") return;
     throw Error(ErrorCode::invalid_argument, "your pg_ident.conf has a map called pgtwig, which is pgtwig's own",
                 "give the map another name, there and in pg_hba.conf");
   });

@@ -130,6 +130,13 @@ std::vector<Row> rows_of(const PGresult* result) {
   return rows;
 }
 
+std::string verifier_of(PGconn* connection, const std::string& role, const std::string& password) {
+  const std::unique_ptr<char, decltype(&PQfreemem)> verifier(
+      PQencryptPasswordConn(connection, password.c_str(), role.c_str(), "scram-sha-256"), &PQfreemem);
+  if (!verifier) throw Error(ErrorCode::postgres_failed, "cannot compute a SCRAM verifier of the password");
+  return verifier.get();
+}
+
 }  // namespace
 
 void Connection::Closer::operator()(pg_conn* connection) const {
@@ -281,13 +288,14 @@ std::string Connection::database() const {
   return name == nullptr ? "" : name;
 }
 
+std::string Connection::scram_verifier(const std::string& role, const std::string& password) {
+  return verifier_of(connection_.get(), role, password);
+}
+
 std::string scram_verifier(const std::string& role, const std::string& password) {
-  // It is computed here: the library takes a connection only to ask which method the server wants, and for its errors.
+  // It is computed here: the library takes a connection only for what its server wants, and for its errors.
   const std::unique_ptr<PGconn, decltype(&PQfinish)> unconnected(PQconnectStart("host=/ port=none"), &PQfinish);
-  const std::unique_ptr<char, decltype(&PQfreemem)> verifier(
-      PQencryptPasswordConn(unconnected.get(), password.c_str(), role.c_str(), "scram-sha-256"), &PQfreemem);
-  if (!verifier) throw Error(ErrorCode::postgres_failed, "cannot compute a SCRAM verifier of the password");
-  return verifier.get();
+  return verifier_of(unconnected.get(), role, password);
 }
 
 std::string quote_literal(const std::string& text) {

@@ -61,7 +61,8 @@ class Connection {
   std::string value(const std::string& sql, const std::vector<std::string>& parameters = {});
   // Whether the other end still answers, without a round trip when it is plainly dead.
   bool is_usable();
-  int server_version() const;  // 150018
+  int server_version() const;                                                        // 150018
+  std::string scram_verifier(const std::string& role, const std::string& password);  // as the server wants it
   int backend_pid() const;
   std::string database() const;
 
@@ -77,6 +78,7 @@ class Connection {
 };
 
 // What ALTER ROLE takes instead of the password itself, which then reaches neither the server's log nor its statistics.
+// A connection's own function knows how many iterations its server wants (scram_iterations).
 std::string scram_verifier(const std::string& role, const std::string& password);
 
 std::string quote_literal(const std::string& text);

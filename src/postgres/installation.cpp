@@ -80,7 +80,7 @@ VersionCache& version_cache() {
   return cache;
 }
 
-// "15" of "15.18", "17beta1"; 0 when there is no number.
+// 18 of "15.18"; 0 when there is none.
 int minor_number(std::string_view version) {
   const auto dot = version.find('.');
   return dot == std::string_view::npos ? 0 : leading_number(version.substr(dot + 1));

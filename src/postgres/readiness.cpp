@@ -156,6 +156,10 @@ std::string last_failure_in(std::string_view log) {
   return failure.empty() ? plain : failure;
 }
 
+std::string last_failure_in_log(const std::filesystem::path& log_file, std::uint64_t offset) {
+  return last_failure_in(read_end_of_log(log_file, offset));
+}
+
 Error failure_of_start(const ReadinessProbe& probe) {
   if (probe.collect_log) probe.collect_log();
   const std::string log = read_end_of_log(probe.log_file, probe.log_offset);

@@ -37,5 +37,7 @@ Error failure_of_start(const ReadinessProbe& probe);
 
 // The last FATAL, ERROR or PANIC message (else what is no log line at all) that a log holds; empty when there is none.
 std::string last_failure_in(std::string_view log);
+// The same of a file, from `offset` on.
+std::string last_failure_in_log(const std::filesystem::path& log_file, std::uint64_t offset);
 
 }  // namespace pgtwig::postgres

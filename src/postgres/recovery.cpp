@@ -166,15 +166,26 @@ RecoveryOutcome recover_in_session(const RecoverySession& session) {
       command.argv.push_back(fmt::format("{}={}", name, value));
     }
   }
-  command.argv.emplace_back("template1");  // is always there
+  // Of all databases this one is the least likely to have been dropped; that nobody may connect to it doesn't count
+  // here.
+  command.argv.emplace_back("template0");
   command.user = session.user;
   command.environment = {{"LC_ALL", "C"}};
   command.input = fmt::format("{}\n{}\n", outcome_query, fmt::join(session.statements, "\n"));
   command.timeout = session.timeout;
   command.watch = session.watch;
+  const UniqueFd log(
+      ::open(session.log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC, 0600));
+  struct stat before{};
+  if (!log || ::fstat(log.get(), &before) != 0) {
+    throw system_error(errno, fmt::format("cannot open {}", session.log_file.string()));
+  }
+  command.error_fd = log.get();
   const CommandResult result = run_command(command);
-  append_to_file(session.log_file, result.error_output);
-  if (result.exit_status != 0) throw Error(ErrorCode::postgres_failed, last_failure_in(result.error_output));
+  if (result.exit_status != 0) {
+    throw Error(ErrorCode::postgres_failed,
+                last_failure_in_log(session.log_file, static_cast<std::uint64_t>(before.st_size)));
+  }
   return outcome_of(answer_in(result.output), open_directory(session.data_directory).get());
 }
 

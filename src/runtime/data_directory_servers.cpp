@@ -54,10 +54,19 @@ bool has_title_of_child(pid_t pid) {
 }
 
 // A postmaster writes its number, as it counts itself, into its lock file before it has any child; a session in
-// single-user mode the same with a minus (src/include/utils/pidfile.h).
+// single-user mode the same with a minus (src/include/utils/pidfile.h). PostgreSQL's user can put anything in its
+// place.
+std::optional<std::string> lock_file(const std::filesystem::path& data_directory) {
+  try {
+    return read_file_beneath(open_directory(data_directory).get(), "postmaster.pid", 4096);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 bool holds_lock_file(pid_t pid, const std::filesystem::path& data_directory) {
   const auto own = pid_in_own_namespace(pid);
-  const auto text = read_file_if_exists(data_directory / "postmaster.pid");
+  const auto text = lock_file(data_directory);
   if (!own || !text) return false;
   const std::string_view number = std::string_view(*text).substr(text->starts_with('-') ? 1 : 0);
   return number.substr(0, number.find('\n')) == std::to_string(*own);
