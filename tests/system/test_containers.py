@@ -269,12 +269,13 @@ class InDocker(InContainers):
         self.assertEqual(self.engine.containers(), [])
         self.run_pgtwig("project", "create", "demo", "--runtime", "nerdctl")
         self.sql("demo/main", "CREATE TABLE kept AS SELECT 42 AS n")
-        # Without its program, what runs goes on, what doesn't says why, and the project can leave.
+        # Without its program, what runs goes on, and what doesn't says why.
         stand_in.rename(self.pgtwig.work / "away")
         self.assert_kept()
         self.run_pgtwig("stop", "demo/main")
         failed = self.run_pgtwig("start", "demo/main", expect=1)
         self.assertIn("the program 'nerdctl' is not installed", failed.err)
+        (self.pgtwig.work / "away").rename(stand_in)
         self.run_pgtwig("project", "runtime", "demo", "native")
         self.run_pgtwig("start", "demo/main")
         self.assert_kept()
