@@ -65,12 +65,9 @@ spdlog::sink_ptr make_sink(const std::filesystem::path& file) {
 
 }  // namespace
 
-bool is_on(Level level) {
-  return spdlog::should_log(library_level(level));
-}
-
-void write(Level level, std::string_view line) {
-  spdlog::log(library_level(level), line);
+void write(Level level, fmt::string_view format, fmt::format_args arguments) {
+  const auto known = library_level(level);
+  if (spdlog::should_log(known)) spdlog::log(known, fmt::vformat(format, arguments));
 }
 
 void set_up(const std::filesystem::path& file, const std::string& level) {

@@ -68,9 +68,7 @@ ProjectView change_files(Engine& engine, const ProjectName& name, const catalog:
       refresh_manifest(engine, {.project = project, .branch = branch, .pool = pool});
     }
     ProjectView view = project_view(engine, project);
-    view.warnings = operation.warnings();
-    view.steps = operation.steps();
-    view.total_ms = operation.total_ms();
+    add_course(view, operation);
     return view;
   });
 }

@@ -106,9 +106,7 @@ ProjectView change_runtime(Engine& engine, const ChangeRuntime& request, Listene
       for (const auto& branch : running) start_again(engine, after, branch, operation);
     });
     ProjectView view = project_view(engine, after);
-    view.warnings = operation.warnings();
-    view.steps = operation.steps();
-    view.total_ms = operation.total_ms();
+    add_course(view, operation);
     return view;
   });
 }

@@ -85,9 +85,7 @@ ProjectView create_project(Engine& engine, const CreateProject& request, Listene
 
     ProjectView view = project_view(engine, main.project);
     view.main = branch_view(engine, main, operation);
-    view.warnings = operation.warnings();
-    view.steps = operation.steps();
-    view.total_ms = operation.total_ms();
+    add_course(view, operation);
     return view;
   });
 }

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "engine/snapshots.h"
+#include "engine/view_of.h"
 
 namespace pgtwig::engine {
 namespace {
@@ -85,9 +86,7 @@ SnapshotView take_snapshot(Engine& engine, const CreateSnapshot& request, Listen
         transaction.reset();
         refresh_manifest(engine, snapshot);
         SnapshotView view = snapshot_view(engine, source.project, source.branch, *snapshot.snapshot);
-        view.warnings = operation.warnings();
-        view.steps = operation.steps();
-        view.total_ms = operation.total_ms();
+        add_course(view, operation);
         return view;
       });
 }

@@ -125,9 +125,7 @@ BranchView branch_view(Engine& engine, const Body& body, const Operation& operat
                : body.branch.wants_running ? "failed"
                : body.branch.is_suspended  ? "suspended"
                                            : "stopped";
-  view.warnings = operation.warnings();
-  view.steps = operation.steps();
-  view.total_ms = operation.total_ms();
+  add_course(view, operation);
   return view;
 }
 

@@ -108,25 +108,6 @@ std::optional<std::string_view> words_after(std::string_view line, std::string_v
   return words;
 }
 
-// One attempt to get in; nullopt when it is too early.
-std::optional<Connection> try_to_enter(const ReadinessProbe& probe, SteadyTime deadline) {
-  ConnectOptions options = probe.connect;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-  options.timeout = std::clamp<std::chrono::milliseconds>(left, 1ms, options.timeout);
-  auto connection = Connection::try_open(options);
-  if (!connection) {
-    if (may_be_tried_again(connection.error())) return std::nullopt;
-    if (probe.collect_log) probe.collect_log();
-    throw Error(ErrorCode::postgres_failed,
-                fmt::format("PostgreSQL started but does not let pgtwig in: {}", connection.error().message),
-                fmt::format("its log: {}", probe.log_file.string()));
-  }
-  if (connection->value("SELECT NOT pg_is_in_recovery()") != "t") return std::nullopt;
-  return std::move(*connection);
-}
-
-}  // namespace
-
 std::string last_failure_in(std::string_view log) {
   constexpr auto severities = std::to_array<std::string_view>({"FATAL:", "PANIC:", "ERROR:"});
   std::string failure;
@@ -155,6 +136,25 @@ std::string last_failure_in(std::string_view log) {
   }
   return failure.empty() ? plain : failure;
 }
+
+// One attempt to get in; nullopt when it is too early.
+std::optional<Connection> try_to_enter(const ReadinessProbe& probe, SteadyTime deadline) {
+  ConnectOptions options = probe.connect;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+  options.timeout = std::clamp<std::chrono::milliseconds>(left, 1ms, options.timeout);
+  auto connection = Connection::try_open(options);
+  if (!connection) {
+    if (may_be_tried_again(connection.error())) return std::nullopt;
+    if (probe.collect_log) probe.collect_log();
+    throw Error(ErrorCode::postgres_failed,
+                fmt::format("PostgreSQL started but does not let pgtwig in: {}", connection.error().message),
+                fmt::format("its log: {}", probe.log_file.string()));
+  }
+  if (connection->value("SELECT NOT pg_is_in_recovery()") != "t") return std::nullopt;
+  return std::move(*connection);
+}
+
+}  // namespace
 
 std::string last_failure_in_log(const std::filesystem::path& log_file, std::uint64_t offset) {
   return last_failure_in(read_end_of_log(log_file, offset));

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <functional>
 #include <string>
-#include <string_view>
 
 #include "base/process.h"
 #include "postgres/connection.h"
@@ -35,9 +34,8 @@ Connection wait_until_ready(const ProcessHandle& postmaster, const ReadinessProb
 // The Error of a postmaster that ended before it was ready, as wait_until_ready() throws it.
 Error failure_of_start(const ReadinessProbe& probe);
 
-// The last FATAL, ERROR or PANIC message (else what is no log line at all) that a log holds; empty when there is none.
-std::string last_failure_in(std::string_view log);
-// The same of a file, from `offset` on.
+// The last FATAL, ERROR or PANIC message (else what is no log line at all) that a log holds from `offset` on; empty
+// when there is none.
 std::string last_failure_in_log(const std::filesystem::path& log_file, std::uint64_t offset);
 
 }  // namespace pgtwig::postgres

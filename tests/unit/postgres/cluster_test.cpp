@@ -153,7 +153,7 @@ TEST_F(Cluster, TakesTheFilesOfUsersInTheirOrder) {
 TEST_F(Cluster, SaysWhatIsWrongInAnIdentFileThatLetsNobodyIn) {
   instance.configuration.user_files = {{.name = "project", .texts = {{ident_file_name, "mine /( b\n"}}}};
   EXPECT_THROW(instance.start(), Error);
-  EXPECT_THAT(last_failure_in(read_file(instance.log_file())), HasSubstr("invalid regular expression"));
+  EXPECT_THAT(last_failure_in_log(instance.log_file(), 0), HasSubstr("invalid regular expression"));
 }
 
 TEST_F(Cluster, FailsAStartWithPostgresOwnWordsForABadSetting) {

@@ -72,12 +72,20 @@ TEST_F(Readiness, SaysWhatIsWrongWithADamagedCluster) {
   EXPECT_THAT(error.hint(), HasSubstr(instance.log_file().string()));
 }
 
-TEST(LastFailureInALog, IsTheLastThatCounts) {
-  EXPECT_EQ(last_failure_in(""), "");
-  EXPECT_EQ(last_failure_in("2026-01-01 00:00:00.000 UTC [1] FATAL:  once\n"), "once");
-  EXPECT_EQ(last_failure_in("[2] LOG:  starting\n[2] ERROR:  one\n[2] FATAL:  two\n[2] LOG:  shut down\n"), "two");
-  EXPECT_EQ(last_failure_in("postgres: cannot run\nbecause of this\n"), "postgres: cannot run because of this");
-  EXPECT_EQ(last_failure_in("[2] LOG:  starting\n"), "");
+TEST(LastFailureInLog, IsTheLastThatCounts) {
+  pgtwig::support::TemporaryDirectory temporary;
+  const auto file = temporary.path() / "log";
+  EXPECT_EQ(last_failure_in_log(file, 0), "");
+  const std::string first = "2026-01-01 00:00:00.000 UTC [1] FATAL:  of an earlier start\n";
+  write_file(file, first);
+  EXPECT_EQ(last_failure_in_log(file, 0), "of an earlier start");
+  EXPECT_EQ(last_failure_in_log(file, first.size()), "");
+  write_file(file, first + "[2] LOG:  starting\n[2] ERROR:  one\n[2] FATAL:  two\n[2] LOG:  shut down\n");
+  EXPECT_EQ(last_failure_in_log(file, first.size()), "two");
+  write_file(file, first + "postgres: cannot run\nbecause of this\n");
+  EXPECT_EQ(last_failure_in_log(file, first.size()), "postgres: cannot run because of this");
+  write_file(file, first + "[2] LOG:  starting\n");
+  EXPECT_EQ(last_failure_in_log(file, first.size()), "");
 }
 
 }  // namespace

@@ -129,6 +129,19 @@ class ProxyTest : public ::testing::Test {
     if (key && heard.size() == welcome().size()) *key = {wire::read_u32(heard, 14), heard.substr(18, 4)};
     return peer;
   }
+  // An instance that welcomes with `words` and notes the cancels that it is sent.
+  void serve_and_note_cancels(const std::string& words) {
+    serve([this, words](Peer& peer) {
+      const std::string packet = peer.read_start_up();
+      if (wire::parse_head(packet.substr(0, wire::head_size))->kind == wire::FirstPacketKind::cancel_request) {
+        const std::lock_guard lock(cancels_mutex);
+        cancelled.push_back(*wire::parse_cancel_request(packet));
+        return;
+      }
+      peer.send(words);
+      peer.read_all();
+    });
+  }
   std::string answer_to(std::string_view bytes) {
     Peer peer = client();
     peer.send(bytes);
@@ -139,6 +152,8 @@ class ProxyTest : public ::testing::Test {
   FakeDirectory directory;
   Metrics metrics;
   ProxyOptions options;
+  std::mutex cancels_mutex;
+  std::vector<wire::CancelKey> cancelled;  // see serve_and_note_cancels()
   std::unique_ptr<ScriptedInstance> instance;
   std::unique_ptr<Proxy> proxy;  // first to go, so that the instance's threads see their clients leave
 };
@@ -388,18 +403,7 @@ TEST_F(ProxyTest, TakesNoMoreFromAnInstanceThanItsClientReads) {
 
 TEST_F(ProxyTest, LeadsACancelToItsInstanceByKeysOfItsOwn) {
   options.limits.wrong_cancel = milliseconds(50);
-  std::mutex mutex;
-  std::vector<wire::CancelKey> cancelled;
-  serve([&](Peer& peer) {
-    const std::string packet = peer.read_start_up();
-    if (wire::parse_head(packet.substr(0, wire::head_size))->kind == wire::FirstPacketKind::cancel_request) {
-      const std::lock_guard lock(mutex);
-      cancelled.push_back(*wire::parse_cancel_request(packet));
-      return;
-    }
-    peer.send(welcome());
-    peer.read_all();
-  });
+  serve_and_note_cancels(welcome());
   wire::CancelKey key;
   Peer peer = session(&key);
   EXPECT_EQ(key.process, real_key.process);
@@ -407,31 +411,21 @@ TEST_F(ProxyTest, LeadsACancelToItsInstanceByKeysOfItsOwn) {
   EXPECT_EQ(answer_to(wire::write_cancel_request(real_key)), "");
   EXPECT_EQ(answer_to(wire::write_cancel_request(key)), "");
   {
-    const std::lock_guard lock(mutex);
+    const std::lock_guard lock(cancels_mutex);
     EXPECT_EQ(cancelled, std::vector{real_key});
   }
   // A key is as good as its session.
   peer.close();
   EXPECT_TRUE(wait_until([&] { return proxy->figures().connections == 0; }));
   answer_to(wire::write_cancel_request(key));
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(cancels_mutex);
   EXPECT_EQ(cancelled.size(), 1u);
 }
 
 TEST_F(ProxyTest, KeepsTheLengthOfACancelKeyAndLeadsItBack) {
   const wire::CancelKey long_key{42, std::string(32, 'k')};
-  std::mutex mutex;
-  std::vector<wire::CancelKey> cancelled;
-  serve([&](Peer& peer) {
-    const std::string packet = peer.read_start_up();
-    if (wire::parse_head(packet.substr(0, wire::head_size))->kind == wire::FirstPacketKind::cancel_request) {
-      const std::lock_guard lock(mutex);
-      cancelled.push_back(*wire::parse_cancel_request(packet));
-      return;
-    }
-    peer.send(message('R', number(0)) + message('K', number(long_key.process) + long_key.secret) + message('Z', "I"));
-    peer.read_all();
-  });
+  serve_and_note_cancels(message('R', number(0)) + message('K', number(long_key.process) + long_key.secret) +
+                         message('Z', "I"));
   Peer peer = client();
   peer.send(wire::write_start_up({.version = {3, 2}, .parameters = {{"user", "ann"}, {"database", "app@dev"}}}));
   const std::string heard = peer.read(9 + 9 + 32 + 6);
@@ -439,7 +433,7 @@ TEST_F(ProxyTest, KeepsTheLengthOfACancelKeyAndLeadsItBack) {
   EXPECT_EQ(key.process, long_key.process);
   EXPECT_NE(key.secret, long_key.secret);
   EXPECT_EQ(answer_to(wire::write_cancel_request(key)), "");
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(cancels_mutex);
   EXPECT_EQ(cancelled, std::vector{long_key});
 }
 
