@@ -576,6 +576,19 @@ std::map<std::string, std::string> said_by(const Config& config) {
   return said;
 }
 
+// A link to the real file stays one.
+std::filesystem::path real_place(const std::filesystem::path& file) {
+  return std::filesystem::weakly_canonical(file);
+}
+
+// The file keeps its mode.
+void write_config(const std::filesystem::path& place, const std::string& text) {
+  struct stat status{};
+  const mode_t mode = stat(place.c_str(), &status) == 0 ? status.st_mode & 07777 : 0644;
+  make_directories(place.parent_path());
+  write_file_durably(place, text, mode);
+}
+
 }  // namespace
 
 const std::vector<ConfigKey>& config_keys() {
@@ -616,8 +629,7 @@ std::string config_value(const Config& config, const std::string& key) {
 }
 
 void set_config_value(const std::filesystem::path& file, const std::string& key, const std::string& value) {
-  // A link to the real file stays one.
-  const std::filesystem::path target = std::filesystem::weakly_canonical(file);
+  const std::filesystem::path target = real_place(file);
   const std::string text = read_file_if_exists(target).value_or("");
   Config config = read_config(text, file);
   const Change change = make_change(config, key, value);
@@ -630,15 +642,17 @@ void set_config_value(const std::filesystem::path& file, const std::string& key,
     } catch (const Error&) {
       continue;  // this edit broke the file; the next may not
     }
-    struct stat status{};
-    const mode_t mode = stat(target.c_str(), &status) == 0 ? status.st_mode & 07777 : 0644;
-    make_directories(target.parent_path());
-    write_file_durably(target, edited, mode);
+    write_config(target, edited);
     return;
   }
   throw Error(ErrorCode::conflict,
               fmt::format("{} is written in a way that {} cannot be set in it", file.string(), key),
               fmt::format("edit the file by hand: {} = {}", change.name, change.literal));
+}
+
+void replace_config(const std::filesystem::path& file, const std::string& text) {
+  static_cast<void>(read_config(text, file));
+  write_config(real_place(file), text);
 }
 
 }  // namespace pgtwig

@@ -66,5 +66,8 @@ Config load_config(const std::filesystem::path& file, const std::map<std::string
 std::string config_value(const Config& config, const std::string& key);
 // Sets one key in the file, checked first, durably; comments and order of the other lines are kept.
 void set_config_value(const std::filesystem::path& file, const std::string& key, const std::string& value);
+// Puts `text` in place of the whole file, checked first, durably. Throws Error invalid_argument naming `file`, line and
+// key.
+void replace_config(const std::filesystem::path& file, const std::string& text);
 
 }  // namespace pgtwig

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -40,6 +41,21 @@ int become(Console& console, const ProcessImage& image) {
   return status;
 }
 
+// As a shell does it: what the user types, Ctrl-C included, is for the program while it runs.
+int run_attended(Console& console, const ProcessImage& image) {
+  const pid_t child = ::fork();
+  if (child < 0) throw system_error(errno, fmt::format("cannot run {}", image.argv.front()));
+  if (child == 0) ::_exit(become(console, image));
+  const auto on_interrupt = ::signal(SIGINT, SIG_IGN);
+  const auto on_quit = ::signal(SIGQUIT, SIG_IGN);
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  ::signal(SIGINT, on_interrupt);
+  ::signal(SIGQUIT, on_quit);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 }  // namespace
 
 int run(int argc, char** argv, const Composition& composition) {
@@ -58,6 +74,7 @@ int run(int argc, char** argv, const Composition& composition) {
   world.connect = connect_to_daemon;
   world.replace_daemon = replace_daemon;
   world.become = [&](const ProcessImage& image) { return become(console, image); };
+  world.run_attended = [&](const ProcessImage& image) { return run_attended(console, image); };
   world.pause = [](std::chrono::milliseconds time) { std::this_thread::sleep_for(time); };
   world.watch_interrupts = watch_interrupts;
   world.composition = &composition;

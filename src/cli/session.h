@@ -36,6 +36,7 @@ struct World {
   Connect connect;
   ReplaceDaemon replace_daemon;
   std::function<int(const ProcessImage&)> become;        // returns in tests only; throws when the program can't be run
+  std::function<int(const ProcessImage&)> run_attended;  // on our terminal; its exit status, 128 + signal when killed
   std::function<void(std::chrono::milliseconds)> pause;  // between two looks at something that changes by itself
   WatchInterrupts watch_interrupts;
   const Composition* composition = nullptr;

@@ -11,9 +11,11 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <mutex>
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -57,12 +59,47 @@ bool says_ready(int data_directory, pid_t postmaster) {
          lines[status_line].starts_with("ready");
 }
 
+// Descriptors of inotify without a watch. To close one costs a grace period of the kernel, some 15 ms, in which a server
+// that is ready would wait; to end a watch costs nothing.
+class NotifiersAtRest {
+ public:
+  UniqueFd take() {
+    const std::lock_guard lock(mutex_);
+    if (notifiers_.empty()) return UniqueFd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    UniqueFd notifier = std::move(notifiers_.back());
+    notifiers_.pop_back();
+    return notifier;
+  }
+  void give(UniqueFd notifier) {
+    constexpr std::size_t most = 16;  // of a user's 128 (fs.inotify.max_user_instances)
+    const std::lock_guard lock(mutex_);
+    if (notifiers_.size() < most) notifiers_.push_back(std::move(notifier));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<UniqueFd> notifiers_;
+};
+
+NotifiersAtRest& notifiers_at_rest() {
+  static NotifiersAtRest all;
+  return all;
+}
+
 // Says when there is something to see in the data directory itself, where postmaster.pid is.
 class DirectoryWatch {
  public:
   // A system has only so many of them for each user: without one, it is looked often.
-  explicit DirectoryWatch(const std::filesystem::path& directory) : fd_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
-    if (fd_ && ::inotify_add_watch(fd_.get(), directory.c_str(), IN_MODIFY | IN_ONLYDIR) < 0) fd_.reset();
+  explicit DirectoryWatch(const std::filesystem::path& directory) : fd_(notifiers_at_rest().take()) {
+    if (fd_) watch_ = ::inotify_add_watch(fd_.get(), directory.c_str(), IN_MODIFY | IN_ONLYDIR);
+    if (watch_ < 0) fd_.reset();
+  }
+  DirectoryWatch(const DirectoryWatch&) = delete;
+  DirectoryWatch& operator=(const DirectoryWatch&) = delete;
+  ~DirectoryWatch() {
+    if (!fd_) return;
+    ::inotify_rm_watch(fd_.get(), watch_);
+    notifiers_at_rest().give(std::move(fd_));
   }
 
   // Returns when it is time to look; whether the process has ended.
@@ -77,6 +114,7 @@ class DirectoryWatch {
 
  private:
   UniqueFd fd_;
+  int watch_ = -1;
 };
 
 // A server that is about to let us in says so with this code, or does not listen yet.

@@ -44,6 +44,11 @@ bool Finder::join_wake(const BranchPath& branch, const OnAnswer& on_answer) {
 }
 
 void Finder::wake(const BranchPath& branch) {
+  {
+    // Who waited may have been told by an earlier wake that failed after it had let its own clients in.
+    const std::lock_guard lock(mutex_);
+    if (!waking_.contains(branch)) return;
+  }
   const auto answer_all = [&](const Answer& answer) {
     std::vector<OnAnswer> waiting;
     {

@@ -4,10 +4,14 @@
 #include <dirent.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -130,6 +134,24 @@ void end_orphans_in(const std::filesystem::path& data_directory, uid_t user,
     }
     std::this_thread::sleep_for(pause_between_looks);
   }
+}
+
+void remove_shared_memory_of(const std::filesystem::path& data_directory, uid_t user) {
+  // src/include/utils/pidfile.h: the first line is the pid, the seventh the segment's key and id.
+  std::istringstream lines(lock_file(data_directory).value_or(""));
+  long pid = 0;
+  unsigned long key = 0;
+  int id = -1;
+  std::string line;
+  for (int number = 1; std::getline(lines, line); ++number) {
+    std::istringstream words(line);
+    if (number == 1) words >> pid;
+    if (number == 7 && !(words >> key >> id)) return;
+  }
+  struct shmid_ds segment{};
+  if (id < 0 || ::shmctl(id, IPC_STAT, &segment) != 0) return;
+  const bool is_its_own = static_cast<unsigned long>(segment.shm_perm.__key) == key && segment.shm_cpid == std::abs(pid);
+  if (is_its_own && segment.shm_perm.uid == user && segment.shm_nattch == 0) ::shmctl(id, IPC_RMID, nullptr);
 }
 
 }  // namespace pgtwig::runtime

@@ -2,12 +2,16 @@
 #include "base/config.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <boost/json.hpp>
+#include <filesystem>
 
 #include "base/error.h"
+#include "base/fs.h"
 #include "cli/answers.h"
 #include "cli/commands/commands.h"
+#include "cli/render/error.h"
 #include "cli/render/table.h"
 #include "cli/request.h"
 
@@ -33,6 +37,11 @@ std::vector<ConfigKey> keys_with_values(const Config& config) {
   return keys;
 }
 
+void say_when_read(Session& session) {
+  if (session.shows_words() && session.api_without_start().is_daemon_running())
+    session.say("The daemon reads it at its next start: pgtwig daemon stop");
+}
+
 int get_value(Session& session) {
   const std::string& key = session.invocation().get("KEY");
   std::string value = config_value(read_config(session), key);
@@ -55,8 +64,7 @@ int set_value(Session& session) {
   if (origin_of(config, key) == "environment")
     session.warn(
         fmt::format("the environment says {} = {}, which goes before the file", key, config_value(config, key)));
-  if (session.shows_words() && session.api_without_start().is_daemon_running())
-    session.say("The daemon reads it at its next start: pgtwig daemon stop");
+  say_when_read(session);
   return 0;
 }
 
@@ -93,6 +101,49 @@ int show_path(Session& session) {
   return 0;
 }
 
+// VISUAL and EDITOR may hold arguments, so a shell takes them apart, as git and crontab do.
+ProcessImage editor_for(const Session& session, const std::filesystem::path& file) {
+  std::string editor;
+  for (const char* variable : {"VISUAL", "EDITOR"})
+    if (editor.empty()) editor = session.environment(variable).value_or("");
+  ProcessImage image;
+  image.argv = {"sh", "-c", fmt::format("{} \"$@\"", editor.empty() ? "vi" : editor), "editor", file.string()};
+  return image;
+}
+
+// Opens the copy until the file can be replaced by it, or the user gives up.
+void edit_until_good(Session& session, const std::filesystem::path& copy, const std::filesystem::path& file) {
+  while (true) {
+    const int status = session.world().run_attended(editor_for(session, copy));
+    if (status != 0) {
+      std::filesystem::remove(copy);
+      throw Error(ErrorCode::invalid_argument, fmt::format("the editor ended with status {}", status),
+                  fmt::format("{} is as it was; VISUAL or EDITOR names the editor", file.string()));
+    }
+    try {
+      replace_config(file, read_file(copy));
+      std::filesystem::remove(copy);
+      return;
+    } catch (Error& error) {
+      error.set_hint(fmt::format("{} is as it was; what you wrote is in {}", file.string(), copy.string()));
+      if (!session.console().can_ask()) throw;
+      show_error(error, session.console(), false);
+      if (!session.confirm("Edit it again?")) throw;
+    }
+  }
+}
+
+int edit_file(Session& session) {
+  const std::filesystem::path file = session.paths().config_file;
+  const std::string text = read_file_if_exists(file).value_or("");
+  make_directories(file.parent_path());
+  const std::filesystem::path copy = file.parent_path() / fmt::format("edit-{}.toml", ::getpid());
+  write_file(copy, text.empty() ? "# All there is to set, each with its meaning: pgtwig config list\n" : text);
+  edit_until_good(session, copy, file);
+  say_when_read(session);
+  return 0;
+}
+
 Argument key_argument() {
   return {.name = "KEY", .kind = ValueKind::config_key, .help = "for example ports.first (see `config list`)"};
 }
@@ -124,10 +175,17 @@ Command config_commands() {
                .formats = plain_formats(),
                .examples = {{"pgtwig config path", ""}},
                .run = show_path};
+  Command edit{.names = {"edit"},
+               .summary = "Open the configuration file in your editor",
+               .description =
+                   "VISUAL or EDITOR names the editor, else it is vi. You edit a copy, which replaces the file when all "
+                   "of it can be read.",
+               .examples = {{"pgtwig config edit", ""}},
+               .run = edit_file};
   return {.names = {"config"},
           .summary = "The configuration file",
           .section = "The machine",
-          .commands = {get, set, list, path, config_import_command()}};
+          .commands = {get, set, edit, list, path, config_import_command()}};
 }
 
 }  // namespace pgtwig::cli

@@ -129,6 +129,7 @@ void NativeRuntime::stop(const InstanceSpec& spec, StopMode mode, std::chrono::m
   }
   // A postmaster that was killed, now or before, has not waited for its children.
   end_orphans_in(spec.data_directory, spec.user.uid, deadline);
+  remove_shared_memory_of(spec.data_directory, spec.user.uid);
   remove_pid_record(spec.directory);
 }
 

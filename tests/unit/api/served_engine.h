@@ -30,6 +30,7 @@ class ServedEngine {
     thread_.join();
   }
 
+  engine::Engine& engine() { return engine_; }
   const Paths& paths() const { return paths_; }
   const std::filesystem::path& socket() const { return paths_.socket; }
   const std::filesystem::path& directory() const { return directory_.path(); }

@@ -213,5 +213,26 @@ TEST_F(ServerTest, TakesADumpForANewProjectOnly) {
   EXPECT_THAT(ask("POST", "/v1/pools", "SELECT 1;", header), StartsWith("HTTP/1.1 400"));
 }
 
+TEST_F(ServerTest, FetchesImagesForTheAdministratorAlone) {
+  const auto answer_to = [&](uid_t uid) {
+    Request request;
+    request.method = "POST";
+    request.segments = {"v1", "projects"};
+    request.body = R"({"name":"demo","runtime":"docker","pull":true})";
+    request.peer.uid = uid;
+    const Match match = find_route(request);
+    engine::NobodyListens listener;
+    try {
+      match.route->handle({.engine = served_.engine(), .request = request, .names = match.names, .listener = listener});
+    } catch (const Error& error) {
+      return error.code();
+    }
+    return ErrorCode::internal;
+  };
+  EXPECT_EQ(answer_to(::geteuid() + 1), ErrorCode::not_allowed);
+  // There is no engine to fetch it with, which is found out later.
+  EXPECT_NE(answer_to(::geteuid()), ErrorCode::not_allowed);
+}
+
 }  // namespace
 }  // namespace pgtwig::api

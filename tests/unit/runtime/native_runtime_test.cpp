@@ -4,12 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <sstream>
 #include <thread>
 
 #include "base/fs.h"
@@ -122,6 +124,18 @@ class NativeRuntime : public ::testing::Test {
   std::unique_ptr<InstanceRuntime> runtime_ = make_native_runtime();
   std::unique_ptr<InstanceSpec> spec_;
 };
+
+// The number of the segment that the server's lock file names in its seventh line.
+int shared_memory_of(const std::filesystem::path& data_directory) {
+  std::istringstream lines(read_file(data_directory / "postmaster.pid"));
+  std::string line;
+  for (int number = 1; number <= 7; ++number) std::getline(lines, line);
+  std::istringstream words(line);
+  unsigned long key = 0;
+  int id = -1;
+  words >> key >> id;
+  return id;
+}
 
 TEST_F(NativeRuntime, RunsTheServerAsItsUserInASessionOfItsOwn) {
   const ProcessHandle postmaster = start_ready();
@@ -268,6 +282,17 @@ TEST_F(NativeRuntime, KillsAServerThatDoesNotHeedAnImmediateStopWithItsChildren)
   EXPECT_FALSE(postmaster.is_running());
   EXPECT_TRUE(find_servers_in(spec_->data_directory).empty());
   EXPECT_FALSE(std::filesystem::exists(spec_->directory / "pid"));
+}
+
+TEST_F(NativeRuntime, LeavesNoSharedMemoryOfAKilledServer) {
+  const ProcessHandle postmaster = start_ready();
+  const int segment = shared_memory_of(spec_->data_directory);
+  postmaster.send_signal(SIGKILL);
+  ASSERT_TRUE(postmaster.wait_for_end(10s));
+  struct shmid_ds status{};
+  ASSERT_EQ(::shmctl(segment, IPC_STAT, &status), 0) << "a killed server leaves it";
+  runtime_->stop(*spec_, StopMode::fast, stop_timeout);
+  EXPECT_NE(::shmctl(segment, IPC_STAT, &status), 0);
 }
 
 TEST_F(NativeRuntime, SaysThatAServerIsStillStopping) {
