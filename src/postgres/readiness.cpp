@@ -59,8 +59,8 @@ bool says_ready(int data_directory, pid_t postmaster) {
          lines[status_line].starts_with("ready");
 }
 
-// Descriptors of inotify without a watch. To close one costs a grace period of the kernel, some 15 ms, in which a server
-// that is ready would wait; to end a watch costs nothing.
+// Descriptors of inotify without a watch. To close one costs a grace period of the kernel, some 15 ms, in which a
+// server that is ready would wait; to end a watch costs nothing.
 class NotifiersAtRest {
  public:
   UniqueFd take() {

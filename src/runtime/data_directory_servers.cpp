@@ -150,7 +150,8 @@ void remove_shared_memory_of(const std::filesystem::path& data_directory, uid_t 
   }
   struct shmid_ds segment{};
   if (id < 0 || ::shmctl(id, IPC_STAT, &segment) != 0) return;
-  const bool is_its_own = static_cast<unsigned long>(segment.shm_perm.__key) == key && segment.shm_cpid == std::abs(pid);
+  const bool is_its_own =
+      static_cast<unsigned long>(segment.shm_perm.__key) == key && segment.shm_cpid == std::abs(pid);
   if (is_its_own && segment.shm_perm.uid == user && segment.shm_nattch == 0) ::shmctl(id, IPC_RMID, nullptr);
 }
 

@@ -30,9 +30,9 @@ void kill_servers_in(const std::filesystem::path& data_directory, uid_t user);
 void end_orphans_in(const std::filesystem::path& data_directory, uid_t user,
                     std::chrono::steady_clock::time_point deadline);
 
-// Removes the System V segment that the data directory's lock file names, when that was made by the process named beside
-// it, belongs to `user` and nobody is attached: a killed server leaves it, and only a start in the same directory would
-// remove it. For a server of this machine that isn't running.
+// Removes the System V segment that the data directory's lock file names, when that was made by the process named
+// beside it, belongs to `user` and nobody is attached: a killed server leaves it, and only a start in the same
+// directory would remove it. For a server of this machine that isn't running.
 void remove_shared_memory_of(const std::filesystem::path& data_directory, uid_t user);
 
 }  // namespace pgtwig::runtime

@@ -175,13 +175,14 @@ Command config_commands() {
                .formats = plain_formats(),
                .examples = {{"pgtwig config path", ""}},
                .run = show_path};
-  Command edit{.names = {"edit"},
-               .summary = "Open the configuration file in your editor",
-               .description =
-                   "VISUAL or EDITOR names the editor, else it is vi. You edit a copy, which replaces the file when all "
-                   "of it can be read.",
-               .examples = {{"pgtwig config edit", ""}},
-               .run = edit_file};
+  Command edit{
+      .names = {"edit"},
+      .summary = "Open the configuration file in your editor",
+      .description =
+          "VISUAL or EDITOR names the editor, else it is vi. You edit a copy, which replaces the file when all "
+          "of it can be read.",
+      .examples = {{"pgtwig config edit", ""}},
+      .run = edit_file};
   return {.names = {"config"},
           .summary = "The configuration file",
           .section = "The machine",

@@ -13,7 +13,8 @@ namespace {
 
 using pgtwig::support::wait_until;
 
-// One branch, which is the selected one and never wakes: each attempt lets its clients in, and fails when it is told to.
+// One branch, which is the selected one and never wakes: each attempt lets its clients in, and fails when it is told
+// to.
 class FailingDirectory final : public BranchDirectory {
  public:
   BranchAddress find(const std::optional<BranchChoice>& choice) override {
