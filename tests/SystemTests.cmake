@@ -36,12 +36,16 @@ foreach(scenario IN LISTS scenarios)
   endforeach()
 endforeach()
 
-# And one for each container runtime that it names, on the first of its file systems.
+# And one for each container runtime, on Btrfs, unless it names others.
 foreach(scenario IN LISTS scenarios)
   get_filename_component(name ${scenario} NAME_WE)
   file(STRINGS ${scenario} runtimes REGEX "^runtime:" LIMIT_COUNT 1)
   string(REGEX REPLACE "^runtime: *" "" runtimes "${runtimes}")
   separate_arguments(runtimes)
+  if(NOT runtimes)
+    set(runtimes docker podman)
+  endif()
+  list(REMOVE_ITEM runtimes native)
   foreach(runtime IN LISTS runtimes)
     pgtwig_system_test(scenario.${name}.${runtime} scenario 330 ${CMAKE_CURRENT_SOURCE_DIR}/scenario/run.py ${scenario} --fs btrfs
                        --runtime ${runtime})
