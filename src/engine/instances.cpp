@@ -328,8 +328,10 @@ postgres::RecoveryOutcome Instances::recover_in_session(const Body& body, const 
                                       .log_file = instance.log_file,
                                       .timeout = options.timeout,
                                       .watch = options.watch});
-    body.pool->driver->flush(body.branch.incarnation);
-    if (body.branch.durability == catalog::Durability::none) settle_unflushed(body);
+    options.flush_later([body] {
+      body.pool->driver->flush(body.branch.incarnation);
+      if (body.branch.durability == catalog::Durability::none) settle_unflushed(body);
+    });
     body.pool->driver->detach(body.branch.incarnation);
     return outcome;
   } catch (Error& error) {

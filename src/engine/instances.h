@@ -62,6 +62,8 @@ struct RecoveryOptions {
   std::string password;               // of the owner role afterwards; empty: as it was then
   std::chrono::milliseconds timeout;  // without progress
   std::function<bool()> watch;        // as StartOptions::watch
+  // Is given what brings the body to disk, where it is not there yet: nothing may rely on it before.
+  std::function<void(std::function<void()>)> flush_later;
 };
 
 class Instances {
@@ -71,7 +73,7 @@ class Instances {
   // Starts the postmaster and returns when a query works. Throws Error postgres_failed with PostgreSQL's own words,
   // busy when its port was taken, timed_out; the instance then is stopped again.
   void start(const Body& body, const StartOptions& options = {});
-  // Recovers a body that is prepared for it, as whoever asks says. It is left stopped and on disk. Throws as start().
+  // Recovers a body that is prepared for it, as whoever asks says. It is left stopped. Throws as start().
   postgres::RecoveryOutcome recover(const Body& body, const RecoveryOptions& options);
   // Throws Error no_space, with the numbers, when the machine has too little memory left for it.
   void require_memory(const Body& body) const;

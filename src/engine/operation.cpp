@@ -65,6 +65,10 @@ void Operation::record_begin(catalog::Transaction& transaction) {
   transaction.insert(record(catalog::OperationState::running));
 }
 
+void Operation::finish_before_commit(std::function<void()> work) {
+  work_before_commit_ = std::async(std::launch::async, std::move(work));
+}
+
 void Operation::warn(const std::string& text) {
   {
     const std::lock_guard lock(mutex_);
@@ -101,6 +105,7 @@ void Operation::check_cancelled() {
 }
 
 void Operation::commit(catalog::Transaction& transaction) {
+  if (work_before_commit_.valid()) work_before_commit_.get();
   Phase expected = Phase::running;
   if (!phase_.compare_exchange_strong(expected, Phase::committing)) throw cancelled(kind_, target_);
   fault_point("committing");

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <future>
 #include <map>
 #include <mutex>
 #include <string>
@@ -37,6 +39,8 @@ class Operation {
     const StepGuard guard(*this, name);
     return std::forward<Body>(body)();
   }
+  // Runs `work` on a thread of its own beside the steps. commit() waits for it first, and throws what it threw.
+  void finish_before_commit(std::function<void()> work);
   // Something the caller should know, though nothing failed.
   void warn(const std::string& text);
   // The same without its place in the result: what was chosen or made on the way.
@@ -94,6 +98,7 @@ class Operation {
   bool begun_ = false;
   bool committed_ = false;
   std::atomic<Phase> phase_ = Phase::running;
+  std::future<void> work_before_commit_;  // its end is waited for here at the latest
 };
 
 // The operations under way, and the border around each.

@@ -218,7 +218,13 @@ class Recovery {
                   // It may have been another one at that moment.
                   .password = target_.branch.password,
                   .timeout = replay_patience,
-                  .watch = [&progress] { return progress.look(); }});
+                  .watch = [&progress] { return progress.look(); },
+                  .flush_later =
+                      [this](std::function<void()> flush) {
+                        // The server that is started next marks its own as unflushed.
+                        if (target_.branch.durability == catalog::Durability::none) return flush();
+                        operation_.finish_before_commit(std::move(flush));
+                      }});
   }
 
   Error makes_tablespace() const {
