@@ -7,6 +7,7 @@
 #include "engine/incarnations.h"
 #include "engine/new_cluster.h"
 #include "engine/project_server.h"
+#include "engine/restore_point_keeper.h"
 #include "engine/user_files.h"
 #include "engine/view_of.h"
 #include "postgres/dump.h"
@@ -21,9 +22,7 @@ void require_new_name(Engine& engine, const ProjectName& name) {
               fmt::format("`pgtwig branch create {}/NAME` makes a branch of it", name.text()));
 }
 
-}  // namespace
-
-ProjectView create_project(Engine& engine, const CreateProject& request, Listener& listener) {
+ProjectView make_project(Engine& engine, const CreateProject& request, Listener& listener) {
   require_new_name(engine, request.name);
   for (const auto& [name, value] : request.settings) postgres::check_user_setting(name, value);
   catalog::ProjectRecord project{.id = ProjectId::random(),
@@ -88,6 +87,15 @@ ProjectView create_project(Engine& engine, const CreateProject& request, Listene
     add_course(view, operation);
     return view;
   });
+}
+
+}  // namespace
+
+ProjectView create_project(Engine& engine, const CreateProject& request, Listener& listener) {
+  ProjectView view = make_project(engine, request, listener);
+  // Before anybody can make a branch of it, so that each branch goes back to it.
+  take_first_restore_point(engine, {request.name, *BranchName::parse("main")});
+  return view;
 }
 
 }  // namespace pgtwig::engine

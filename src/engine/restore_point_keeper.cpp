@@ -122,4 +122,15 @@ void RestorePointKeeper::prune_project(const catalog::ProjectRecord& project) {
   }
 }
 
+void take_first_restore_point(Engine& engine, const BranchPath& path) noexcept {
+  try {
+    const auto [project, branch] = require_branch(engine, path);
+    if (schedule_of(engine, project, branch).every.count() == 0) return;
+    NobodyListens nobody;
+    take_snapshot(engine, {.branch = path, .kind = catalog::SnapshotKind::scheduled}, nobody, lock_patience);
+  } catch (...) {
+    log::warn("no restore point of {}: {}", path.text(), describe_current_exception());
+  }
+}
+
 }  // namespace pgtwig::engine

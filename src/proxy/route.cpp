@@ -59,7 +59,7 @@ std::optional<Said> take_setting(wire::StartUp& start_up) {
     if (!options->empty()) start_up.set("options", *options);
   }
   if (!value || value->empty()) return std::nullopt;
-  return Said{parse_choice(*value, branch_setting), branch_setting};
+  return Said{parse_choice(*value, branch_setting), fmt::format("setting {}", branch_setting)};
 }
 
 std::optional<Said> take_database(wire::StartUp& start_up) {

@@ -148,11 +148,16 @@ void remove_shared_memory_of(const std::filesystem::path& data_directory, uid_t 
     if (number == 1) words >> pid;
     if (number == 7 && !(words >> key >> id)) return;
   }
+  const auto deadline = std::chrono::steady_clock::now() + orphan_grace;
   struct shmid_ds segment{};
-  if (id < 0 || ::shmctl(id, IPC_STAT, &segment) != 0) return;
-  const bool is_its_own =
-      static_cast<unsigned long>(segment.shm_perm.__key) == key && segment.shm_cpid == std::abs(pid);
-  if (is_its_own && segment.shm_perm.uid == user && segment.shm_nattch == 0) ::shmctl(id, IPC_RMID, nullptr);
+  while (id >= 0 && ::shmctl(id, IPC_STAT, &segment) == 0) {
+    const bool is_its_own = static_cast<unsigned long>(segment.shm_perm.__key) == key &&
+                            segment.shm_cpid == std::abs(pid) && segment.shm_perm.uid == user;
+    if (!is_its_own || std::chrono::steady_clock::now() > deadline) return;
+    if (segment.shm_nattch == 0) ::shmctl(id, IPC_RMID, nullptr);
+    // A process that is about to be gone is attached a moment longer than it works in the directory.
+    std::this_thread::sleep_for(pause_between_looks);
+  }
 }
 
 }  // namespace pgtwig::runtime
