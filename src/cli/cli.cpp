@@ -49,10 +49,13 @@ int run_attended(Console& console, const ProcessImage& image) {
   const auto on_interrupt = ::signal(SIGINT, SIG_IGN);
   const auto on_quit = ::signal(SIGQUIT, SIG_IGN);
   int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  pid_t ended = 0;
+  do ended = ::waitpid(child, &status, 0);
+  while (ended < 0 && errno == EINTR);
+  const int wait_error = errno;
   ::signal(SIGINT, on_interrupt);
   ::signal(SIGQUIT, on_quit);
+  if (ended < 0) throw system_error(wait_error, fmt::format("cannot wait for {}", image.argv.front()));
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 

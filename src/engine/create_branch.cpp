@@ -113,6 +113,7 @@ BranchView create_branch(Engine& engine, const CreateBranch& request, Listener& 
     catalog::IncarnationRecord incarnation = plan ? recover_body(engine, operation, *plan, branch, "create")
                                                   : make_at_the_head(engine, operation, request, source, branch);
     if (request.start) start_new_body(engine, operation, branch, port, request.port);
+    operation.end_work_beside();
     auto transaction = engine.catalog().begin();
     transaction->insert(branch.branch);
     record_incarnation(*transaction, incarnation, engine.clock().now());

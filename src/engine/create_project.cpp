@@ -22,7 +22,9 @@ void require_new_name(Engine& engine, const ProjectName& name) {
               fmt::format("`pgtwig branch create {}/NAME` makes a branch of it", name.text()));
 }
 
-ProjectView make_project(Engine& engine, const CreateProject& request, Listener& listener) {
+}  // namespace
+
+ProjectView create_project(Engine& engine, const CreateProject& request, Listener& listener) {
   require_new_name(engine, request.name);
   for (const auto& [name, value] : request.settings) postgres::check_user_setting(name, value);
   catalog::ProjectRecord project{.id = ProjectId::random(),
@@ -81,21 +83,14 @@ ProjectView make_project(Engine& engine, const CreateProject& request, Listener&
     operation.commit(*transaction);
     refresh_manifest(engine, main);
     refresh_incarnation_file(*pool, incarnation);
+    // Before anybody can make a branch, which then goes back to it.
+    take_first_restore_point(engine, operation, main);
 
     ProjectView view = project_view(engine, main.project);
     view.main = branch_view(engine, main, operation);
     add_course(view, operation);
     return view;
   });
-}
-
-}  // namespace
-
-ProjectView create_project(Engine& engine, const CreateProject& request, Listener& listener) {
-  ProjectView view = make_project(engine, request, listener);
-  // Before anybody can make a branch of it, so that each branch goes back to it.
-  take_first_restore_point(engine, {request.name, *BranchName::parse("main")});
-  return view;
 }
 
 }  // namespace pgtwig::engine

@@ -67,7 +67,11 @@ SnapshotView take_snapshot(Engine& engine, const CreateSnapshot& request, Listen
   const auto lock = engine.locks().acquire(
       {project_lock(path.project, LockMode::shared), branch_lock(path, LockMode::shared), snapshots_lock(path)},
       patience);
-  const Body source = require_body(engine, path);
+  return take_snapshot_of(engine, require_body(engine, path), request, listener);
+}
+
+SnapshotView take_snapshot_of(Engine& engine, const Body& source, const CreateSnapshot& request, Listener& listener) {
+  const BranchPath& path = request.branch;
   const std::string name =
       request.name.value_or(snapshot_name_at(engine.clock().now(), engine.catalog().snapshots(source.branch.id)));
   if (engine.catalog().find_snapshot(source.branch.id, name)) {

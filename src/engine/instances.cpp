@@ -270,7 +270,8 @@ void Instances::start(const Body& body, const StartOptions& options) {
                                                if (!options.on_listening) return;
                                                transition.end();
                                                options.on_listening();
-                                             }};
+                                             },
+                                         .notifiers = &notifiers_};
     if (!process) throw postgres::failure_of_start(probe);
     const postgres::Connection connection = postgres::wait_until_ready(*process, probe);
   } catch (Error& error) {
@@ -329,6 +330,7 @@ postgres::RecoveryOutcome Instances::recover_in_session(const Body& body, const 
                                       .timeout = options.timeout,
                                       .watch = options.watch});
     options.flush_later([body] {
+      fault::point("recovery.flush");
       body.pool->driver->flush(body.branch.incarnation);
       if (body.branch.durability == catalog::Durability::none) settle_unflushed(body);
     });

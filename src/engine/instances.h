@@ -21,6 +21,7 @@
 #include "engine/pools.h"
 #include "postgres/cluster.h"
 #include "postgres/connection.h"
+#include "postgres/readiness.h"
 #include "postgres/recovery.h"
 #include "runtime/instance_runtime.h"
 
@@ -169,6 +170,7 @@ class Instances {
     std::chrono::steady_clock::time_point since;
   };
   Engine& engine_;
+  postgres::Notifiers notifiers_;
   mutable std::mutex mutex_;
   std::list<Idle> idle_;  // newest first
   std::multiset<IncarnationId> in_transition_;

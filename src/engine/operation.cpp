@@ -65,8 +65,12 @@ void Operation::record_begin(catalog::Transaction& transaction) {
   transaction.insert(record(catalog::OperationState::running));
 }
 
-void Operation::finish_before_commit(std::function<void()> work) {
-  work_before_commit_ = std::async(std::launch::async, std::move(work));
+void Operation::begin_work_beside(std::function<void()> work) {
+  work_beside_ = std::async(std::launch::async, std::move(work));
+}
+
+void Operation::end_work_beside() {
+  if (work_beside_.valid()) work_beside_.get();
 }
 
 void Operation::warn(const std::string& text) {
@@ -105,7 +109,7 @@ void Operation::check_cancelled() {
 }
 
 void Operation::commit(catalog::Transaction& transaction) {
-  if (work_before_commit_.valid()) work_before_commit_.get();
+  if (work_beside_.valid()) throw Error(ErrorCode::internal, "a commit before all that it relies on is on disk");
   Phase expected = Phase::running;
   if (!phase_.compare_exchange_strong(expected, Phase::committing)) throw cancelled(kind_, target_);
   fault_point("committing");
@@ -254,6 +258,8 @@ void Operations::succeeded(Operation& operation) {
 }
 
 void Operations::failed(Operation& operation) {
+  // It works on what is about to be destroyed. What it threw is not why the operation failed.
+  if (operation.work_beside_.valid()) operation.work_beside_.wait();
   const bool is_recorded = operation.record_failure();
   // Committed means the new thing exists, whatever failed after it: nothing of it may be destroyed. A commit that
   // failed may still be on disk until another one has followed it.

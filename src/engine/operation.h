@@ -39,8 +39,10 @@ class Operation {
     const StepGuard guard(*this, name);
     return std::forward<Body>(body)();
   }
-  // Runs `work` on a thread of its own beside the steps. commit() waits for it first, and throws what it threw.
-  void finish_before_commit(std::function<void()> work);
+  // Runs `work` on a thread of its own beside the steps, until end_work_beside() waits for it and throws what it threw.
+  // That is called before the commit's transaction is begun, which holds up every other.
+  void begin_work_beside(std::function<void()> work);
+  void end_work_beside();
   // Something the caller should know, though nothing failed.
   void warn(const std::string& text);
   // The same without its place in the result: what was chosen or made on the way.
@@ -98,7 +100,7 @@ class Operation {
   bool begun_ = false;
   bool committed_ = false;
   std::atomic<Phase> phase_ = Phase::running;
-  std::future<void> work_before_commit_;  // its end is waited for here at the latest
+  std::future<void> work_beside_;
 };
 
 // The operations under way, and the border around each.

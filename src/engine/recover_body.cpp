@@ -223,7 +223,7 @@ class Recovery {
                       [this](std::function<void()> flush) {
                         // The server that is started next marks its own as unflushed.
                         if (target_.branch.durability == catalog::Durability::none) return flush();
-                        operation_.finish_before_commit(std::move(flush));
+                        operation_.begin_work_beside(std::move(flush));
                       }});
   }
 

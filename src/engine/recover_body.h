@@ -23,7 +23,8 @@ struct RecoveryPlan {
 RecoveryPlan plan_recovery(Engine& engine, const Body& branch, const Point& point);
 
 // Makes the volume of `target` and replays WAL in it: promoted to a timeline of its own, with the password that the
-// branch has, and stopped. The operation is begun here. Fills target's origin, held_back and maybe_has_subscriptions.
+// branch has, and stopped. The operation is begun here, and its end_work_beside() returns when all of it is on disk.
+// Fills target's origin, held_back and maybe_has_subscriptions.
 catalog::IncarnationRecord recover_body(Engine& engine, Operation& operation, const RecoveryPlan& plan, Body& target,
                                         std::string cause);
 

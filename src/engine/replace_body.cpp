@@ -102,6 +102,8 @@ void replace_body(Engine& engine, Operation& operation, Replacement replacement)
   const Body& old = replacement.old;
   const Body& fresh = replacement.fresh;
   const bool is_kept = replacement.keep_old_as.has_value();
+  // Whoever writes to the new body wants to keep it.
+  operation.end_work_beside();
   OldInstance old_instance(engine, old);
   if (engine.instances().find(old)) {
     operation.step("Stop old instance", [&] { is_kept ? old_instance.stop_cleanly() : old_instance.stop_shortly(); });

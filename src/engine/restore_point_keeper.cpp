@@ -1,10 +1,13 @@
 #include "engine/restore_point_keeper.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "engine/operation.h"
 #include "engine/restore_points.h"
 #include "engine/snapshots.h"
 #include "postgres/consistency.h"
@@ -122,14 +125,19 @@ void RestorePointKeeper::prune_project(const catalog::ProjectRecord& project) {
   }
 }
 
-void take_first_restore_point(Engine& engine, const BranchPath& path) noexcept {
+void take_first_restore_point(Engine& engine, Operation& operation, const Body& body) {
+  if (schedule_of(engine, body.project, body.branch).every.count() == 0) return;
   try {
-    const auto [project, branch] = require_branch(engine, path);
-    if (schedule_of(engine, project, branch).every.count() == 0) return;
-    NobodyListens nobody;
-    take_snapshot(engine, {.branch = path, .kind = catalog::SnapshotKind::scheduled}, nobody, lock_patience);
+    operation.step("First restore point", [&] {
+      NobodyListens nobody;
+      take_snapshot_of(engine, body,
+                       {.branch = {body.project.name, body.branch.name}, .kind = catalog::SnapshotKind::scheduled},
+                       nobody);
+    });
   } catch (...) {
-    log::warn("no restore point of {}: {}", path.text(), describe_current_exception());
+    operation.warn(
+        fmt::format("it has no restore point yet, and branches made before it has one can't be recovered: {}",
+                    describe_current_exception()));
   }
 }
 

@@ -28,8 +28,8 @@ class RestorePointKeeper {
   std::map<BranchId, TimePoint> not_before_;  // what failed, or had nothing new, is looked at again then
 };
 
-// The restore point that every later one of a new branch follows, taken unless its schedule is off. Nothing fails with
-// it: the keeper tries again.
-void take_first_restore_point(Engine& engine, const BranchPath& branch) noexcept;
+// Of a branch that is made and committed, and still locked; none if its schedule is off. That it can't be taken is a
+// warning, and the keeper tries again.
+void take_first_restore_point(Engine& engine, Operation& operation, const Body& body);
 
 }  // namespace pgtwig::engine

@@ -29,6 +29,8 @@ std::string snapshot_name_at(TimePoint time, const std::vector<catalog::Snapshot
 // create_snapshot() for callers that don't wait as long as a person for who holds the branch.
 SnapshotView take_snapshot(Engine& engine, const CreateSnapshot& request, Listener& listener,
                            std::chrono::milliseconds patience);
+// The same of a branch that the caller has locked.
+SnapshotView take_snapshot_of(Engine& engine, const Body& source, const CreateSnapshot& request, Listener& listener);
 
 // Removes it and leaves its volume to the sweeper. Throws Error conflict when branches were made of it and can't do
 // without it, not_found when it is gone.

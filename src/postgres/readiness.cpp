@@ -11,11 +11,9 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <mutex>
 #include <optional>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -59,38 +57,12 @@ bool says_ready(int data_directory, pid_t postmaster) {
          lines[status_line].starts_with("ready");
 }
 
-// Descriptors of inotify without a watch. To close one costs a grace period of the kernel, some 15 ms, in which a
-// server that is ready would wait; to end a watch costs nothing.
-class NotifiersAtRest {
- public:
-  UniqueFd take() {
-    const std::lock_guard lock(mutex_);
-    if (notifiers_.empty()) return UniqueFd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-    UniqueFd notifier = std::move(notifiers_.back());
-    notifiers_.pop_back();
-    return notifier;
-  }
-  void give(UniqueFd notifier) {
-    constexpr std::size_t most = 16;  // of a user's 128 (fs.inotify.max_user_instances)
-    const std::lock_guard lock(mutex_);
-    if (notifiers_.size() < most) notifiers_.push_back(std::move(notifier));
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<UniqueFd> notifiers_;
-};
-
-NotifiersAtRest& notifiers_at_rest() {
-  static NotifiersAtRest all;
-  return all;
-}
-
 // Says when there is something to see in the data directory itself, where postmaster.pid is.
 class DirectoryWatch {
  public:
   // A system has only so many of them for each user: without one, it is looked often.
-  explicit DirectoryWatch(const std::filesystem::path& directory) : fd_(notifiers_at_rest().take()) {
+  DirectoryWatch(Notifiers& notifiers, const std::filesystem::path& directory)
+      : notifiers_(notifiers), fd_(notifiers.take()) {
     if (fd_) watch_ = ::inotify_add_watch(fd_.get(), directory.c_str(), IN_MODIFY | IN_ONLYDIR);
     if (watch_ < 0) fd_.reset();
   }
@@ -99,7 +71,7 @@ class DirectoryWatch {
   ~DirectoryWatch() {
     if (!fd_) return;
     ::inotify_rm_watch(fd_.get(), watch_);
-    notifiers_at_rest().give(std::move(fd_));
+    notifiers_.give_back(std::move(fd_));
   }
 
   // Returns when it is time to look; whether the process has ended.
@@ -113,6 +85,7 @@ class DirectoryWatch {
   }
 
  private:
+  Notifiers& notifiers_;
   UniqueFd fd_;
   int watch_ = -1;
 };
@@ -194,6 +167,20 @@ std::optional<Connection> try_to_enter(const ReadinessProbe& probe, SteadyTime d
 
 }  // namespace
 
+UniqueFd Notifiers::take() {
+  const std::lock_guard lock(mutex_);
+  if (idle_.empty()) return UniqueFd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  UniqueFd notifier = std::move(idle_.back());
+  idle_.pop_back();
+  return notifier;
+}
+
+void Notifiers::give_back(UniqueFd notifier) {
+  constexpr std::size_t most = 4;  // of a user's 128 (fs.inotify.max_user_instances)
+  const std::lock_guard lock(mutex_);
+  if (idle_.size() < most) idle_.push_back(std::move(notifier));
+}
+
 std::string last_failure_in_log(const std::filesystem::path& log_file, std::uint64_t offset) {
   return last_failure_in(read_end_of_log(log_file, offset));
 }
@@ -216,7 +203,8 @@ Connection wait_until_ready(const ProcessHandle& postmaster, const ReadinessProb
   SteadyTime deadline = std::chrono::steady_clock::now() + probe.timeout;
   SteadyTime next_watch = std::chrono::steady_clock::now() + pause_between_watches;
   const UniqueFd data_directory = open_directory(probe.data_directory);
-  const DirectoryWatch directory_watch(probe.data_directory);
+  Notifiers own_notifiers;
+  const DirectoryWatch directory_watch(probe.notifiers ? *probe.notifiers : own_notifiers, probe.data_directory);
   std::function<void()> on_listening = probe.on_listening;
   const pid_t own_pid = pid_in_own_namespace(postmaster.pid()).value_or(postmaster.pid());
   while (std::chrono::steady_clock::now() < deadline) {

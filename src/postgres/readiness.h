@@ -5,12 +5,27 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <mutex>
 #include <string>
+#include <vector>
 
+#include "base/fs.h"
 #include "base/process.h"
 #include "postgres/connection.h"
 
 namespace pgtwig::postgres {
+
+// Descriptors of inotify(7) that wait for the next start. To close one costs a grace period of the kernel, some 15 ms,
+// for which a server that is ready would wait; to end what it watches costs nothing.
+class Notifiers {
+ public:
+  UniqueFd take();  // an invalid one where the system gives no more
+  void give_back(UniqueFd notifier);
+
+ private:
+  std::mutex mutex_;
+  std::vector<UniqueFd> idle_;  // guarded by it
+};
 
 struct ReadinessProbe {
   ConnectOptions connect;
@@ -25,6 +40,7 @@ struct ReadinessProbe {
   // Called once, when its postmaster says that it takes connections: not proven yet, and in a recovery that can be read
   // meanwhile (hot standby) it says so too. One that recovers from a crash doesn't.
   std::function<void()> on_listening = {};
+  Notifiers* notifiers = nullptr;  // null: one of its own
 };
 
 // Returns the open admin connection. Throws Error postgres_failed with PostgreSQL's own FATAL line when the postmaster

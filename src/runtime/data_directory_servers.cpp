@@ -137,7 +137,8 @@ void end_orphans_in(const std::filesystem::path& data_directory, uid_t user,
 }
 
 void remove_shared_memory_of(const std::filesystem::path& data_directory, uid_t user) {
-  // src/include/utils/pidfile.h: the first line is the pid, the seventh the segment's key and id.
+  // src/include/utils/pidfile.h: the first line is the pid, the second the data directory (a fork has its source's file
+  // until it is cleaned), the seventh the segment's key and id.
   std::istringstream lines(lock_file(data_directory).value_or(""));
   long pid = 0;
   unsigned long key = 0;
@@ -146,6 +147,7 @@ void remove_shared_memory_of(const std::filesystem::path& data_directory, uid_t 
   for (int number = 1; std::getline(lines, line); ++number) {
     std::istringstream words(line);
     if (number == 1) words >> pid;
+    if (number == 2 && line != data_directory.string()) return;
     if (number == 7 && !(words >> key >> id)) return;
   }
   const auto deadline = std::chrono::steady_clock::now() + orphan_grace;

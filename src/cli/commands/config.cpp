@@ -101,6 +101,9 @@ int show_path(Session& session) {
   return 0;
 }
 
+// Of a file that is not there yet.
+constexpr const char* starting_text = "# All there is to set, each with its meaning: pgtwig config list\n";
+
 // VISUAL and EDITOR may hold arguments, so a shell takes them apart, as git and crontab do.
 ProcessImage editor_for(const Session& session, const std::filesystem::path& file) {
   std::string editor;
@@ -111,36 +114,45 @@ ProcessImage editor_for(const Session& session, const std::filesystem::path& fil
   return image;
 }
 
-// Opens the copy until the file can be replaced by it, or the user gives up.
-void edit_until_good(Session& session, const std::filesystem::path& copy, const std::filesystem::path& file) {
+// Opens the copy until the file can be replaced by it, or the user gives up. A copy in which anything was changed is
+// never lost.
+void edit_until_good(Session& session, const std::filesystem::path& copy, const std::filesystem::path& file,
+                     const std::string& before) {
+  const std::string kept = fmt::format("{} is as it was; what you wrote is in {}", file.string(), copy.string());
   while (true) {
     const int status = session.world().run_attended(editor_for(session, copy));
+    const std::string text = read_file(copy);
+    if (text == before) std::filesystem::remove(copy);
     if (status != 0) {
-      std::filesystem::remove(copy);
-      throw Error(ErrorCode::invalid_argument, fmt::format("the editor ended with status {}", status),
-                  fmt::format("{} is as it was; VISUAL or EDITOR names the editor", file.string()));
+      throw Error(
+          ErrorCode::invalid_argument, fmt::format("the editor ended with status {}", status),
+          text == before ? fmt::format("{} is as it was; VISUAL or EDITOR names the editor", file.string()) : kept);
+    }
+    if (text == before) return session.say(fmt::format("{} is as it was", file.string()));
+    if (read_file_if_exists(file).value_or(starting_text) != before) {
+      throw Error(ErrorCode::conflict, fmt::format("{} was changed by somebody else meanwhile", file.string()),
+                  fmt::format("what you wrote is in {}", copy.string()));
     }
     try {
-      replace_config(file, read_file(copy));
+      replace_config(file, text);
       std::filesystem::remove(copy);
-      return;
+      return say_when_read(session);
     } catch (Error& error) {
-      error.set_hint(fmt::format("{} is as it was; what you wrote is in {}", file.string(), copy.string()));
+      error.set_hint(kept);
       if (!session.console().can_ask()) throw;
       show_error(error, session.console(), false);
-      if (!session.confirm("Edit it again?")) throw;
+      if (!session.confirm("Edit it again?")) throw Error(ErrorCode::invalid_argument, "nothing was changed", kept);
     }
   }
 }
 
 int edit_file(Session& session) {
   const std::filesystem::path file = session.paths().config_file;
-  const std::string text = read_file_if_exists(file).value_or("");
+  const std::string text = read_file_if_exists(file).value_or(starting_text);
   make_directories(file.parent_path());
   const std::filesystem::path copy = file.parent_path() / fmt::format("edit-{}.toml", ::getpid());
-  write_file(copy, text.empty() ? "# All there is to set, each with its meaning: pgtwig config list\n" : text);
-  edit_until_good(session, copy, file);
-  say_when_read(session);
+  write_file(copy, text);
+  edit_until_good(session, copy, file, text);
   return 0;
 }
 

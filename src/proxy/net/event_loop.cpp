@@ -1,6 +1,5 @@
 #include "proxy/net/event_loop.h"
 
-#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -14,9 +13,6 @@ namespace pgtwig::proxy {
 namespace {
 
 constexpr int events_a_round = 256;
-// To fall asleep and be woken costs some 10 microseconds, twice for each query: what is answered within this time is
-// waited for awake. See docs/decisions/0018.
-constexpr std::chrono::microseconds short_wait{100};
 
 }  // namespace
 
@@ -33,7 +29,8 @@ EventLoop::EventLoop() : epoll_(::epoll_create1(EPOLL_CLOEXEC)), wake_up_(::even
 void EventLoop::run() {
   epoll_event events[events_a_round];
   while (!is_stopping_) {
-    const int count = wait(events);
+    const int count = ::epoll_wait(epoll_.get(), events, events_a_round, wait_time());
+    if (count < 0 && errno != EINTR) throw system_error(errno, "cannot wait for events");
     for (int index = 0; index < count; ++index) {
       if (auto* watched = static_cast<Watched*>(events[index].data.ptr)) {
         watched->on_ready(events[index].events);
@@ -78,27 +75,6 @@ void EventLoop::forget(Timed& timed, std::optional<Clock::time_point>& current) 
   set_deadline(timed, current, std::nullopt);
   std::erase(next_round_, &timed);
   std::ranges::replace(this_round_, &timed, nullptr);
-}
-
-// While what is waited for comes soon, it is looked for without sleeping, and any other that wants the core has it.
-// Once it didn't come soon, the loop sleeps until an answer is quick again.
-int EventLoop::wait(std::span<epoll_event> events) {
-  const auto look = [&](int milliseconds) {
-    const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), milliseconds);
-    if (count < 0 && errno != EINTR) throw system_error(errno, "cannot wait for events");
-    return count;
-  };
-  const int most = wait_time();
-  if (most == 0) return look(0);
-  const auto begun = Clock::now();
-  while (looking_pays_) {
-    if (const int count = look(0); count != 0) return count;
-    looking_pays_ = Clock::now() - begun < short_wait;
-    ::sched_yield();
-  }
-  const int count = look(most);
-  looking_pays_ = Clock::now() - begun < short_wait;
-  return count;
 }
 
 int EventLoop::wait_time() const {

@@ -9,12 +9,9 @@
 #include <memory>
 #include <mutex>
 #include <set>
-#include <span>
 #include <vector>
 
 #include "base/fs.h"
-
-struct epoll_event;
 
 namespace pgtwig::proxy {
 
@@ -66,15 +63,13 @@ class EventLoop {
   void forget(Timed& timed, std::optional<Clock::time_point>& current);
 
  private:
-  int wait(std::span<epoll_event> events);  // how many there are; -1 for none by a signal
-  int wait_time() const;                    // for epoll_wait
+  int wait_time() const;  // for epoll_wait
   void run_posted();
   void run_deadlines();
   void run_next_round();
 
   UniqueFd epoll_;
   UniqueFd wake_up_;
-  bool looking_pays_ = false;
   std::atomic<bool> is_stopping_ = false;
   std::mutex posted_mutex_;
   std::vector<std::function<void()>> posted_;  // guarded by it
