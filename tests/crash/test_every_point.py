@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Callable
 
+from harness import machine
 from harness.case import SystemTest
 from harness.installation import Installation, Result, eventually, moment_on
 
@@ -73,7 +74,11 @@ class EveryPoint(SystemTest):
         if self.pgtwig.daemon_pid():
             # It may be on its way to a fault point at this very moment: then it ends without being told to.
             self.run_pgtwig("daemon", "stop", expect=None)
-            eventually(lambda: self.pgtwig.daemon_pid() is None, "the daemon ended", 20)
+            try:
+                eventually(lambda: self.pgtwig.daemon_pid() is None, "the daemon ended", 20)
+            except AssertionError as still_there:
+                pid = self.pgtwig.daemon_pid()
+                raise AssertionError(f"{still_there}\n{machine.threads_of(pid) if pid else 'now it did'}") from None
         self.pgtwig.start_daemon(environment)
 
     def passages(self) -> collections.Counter:

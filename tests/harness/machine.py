@@ -70,6 +70,18 @@ def process(pid: int) -> Process | None:
     return Process(pid, ticks, command)
 
 
+def threads_of(pid: int) -> str:
+    """What each is doing, for the message of a test in which a process doesn't end."""
+    lines = [str(process(pid))]
+    for thread in sorted(pathlib.Path(f"/proc/{pid}/task").glob("*")):
+        try:
+            lines.append(f"{thread.name} {_stat_fields(int(thread.name))[0]} {(thread / 'comm').read_text().strip()} "
+                         f"in {(thread / 'wchan').read_text()} {(thread / 'syscall').read_text().split()[0]}")
+        except (OSError, IndexError):
+            pass
+    return "\n".join(lines)
+
+
 def parent_pid(pid: int) -> int | None:
     fields = _stat_fields(pid)
     return int(fields[1]) if fields else None

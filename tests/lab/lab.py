@@ -41,7 +41,7 @@ def main() -> int:
     parser.add_argument("action", choices=["build", "run", "shell"])
     parser.add_argument("command", nargs="*")
     parser.add_argument("--build-directory", type=pathlib.Path, default=pathlib.Path("build/release"))
-    parser.add_argument("--seconds", type=int, default=1200, help="the guest is ended after this time (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, default=10800, help="the guest is ended after this time (default: %(default)s)")
     options = parser.parse_args()
     begun = time.monotonic()
     try:
