@@ -15,14 +15,15 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/tcp.h"
 
 namespace pgtwig::api {
 
 // Who is at the other end of the socket, as the kernel says; as they were when they connected.
 struct Peer {
   pid_t pid = 0;
-  uid_t uid = 0;
-  std::vector<gid_t> groups;  // all of them, the primary one included
+  uid_t uid = static_cast<uid_t>(-1);  // nobody: by TCP nobody is known
+  std::vector<gid_t> groups;           // all of them, the primary one included
   bool is_in(gid_t group) const;
   bool is_administrator() const;  // root, or whose daemon this is
 };
@@ -68,6 +69,7 @@ struct Patience {
 struct HttpServerOptions {
   std::filesystem::path socket;
   std::optional<gid_t> group;
+  std::optional<SocketAddress> address = {};  // by TCP, there, and on no Unix socket
   std::filesystem::path spool_directory;
   int max_connections = 256;
   Patience patience = {};
@@ -85,6 +87,7 @@ class HttpServer {
   void run();
   // From any thread; returns at once.
   void stop();
+  std::uint16_t port() const;  // by TCP: the one that it listens on
 
  private:
   struct Impl;

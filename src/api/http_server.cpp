@@ -19,7 +19,7 @@
 
 #include "api/http.h"
 #include "api/json.h"
-#include "api/unix_stream.h"
+#include "api/socket_stream.h"
 #include "base/log.h"
 
 namespace pgtwig::api {
@@ -65,7 +65,7 @@ void write_all(int fd, const char* data, std::size_t size) {
 
 class BeastResponder final : public Responder {
  public:
-  BeastResponder(UnixStream& stream, const Patience& patience, bool keep_alive)
+  BeastResponder(SocketStream& stream, const Patience& patience, bool keep_alive)
       : stream_(stream), patience_(patience), keep_alive_(keep_alive) {}
 
   void send(int status, const std::string& json) override { send_body(status, "application/json", json + "\n"); }
@@ -127,7 +127,7 @@ class BeastResponder final : public Responder {
     is_broken_ = error.failed();
   }
 
-  UnixStream& stream_;
+  SocketStream& stream_;
   const Patience& patience_;
   bool keep_alive_;
   bool has_begun_ = false;
@@ -140,7 +140,7 @@ class BeastResponder final : public Responder {
 struct HttpServer::Impl {
   explicit Impl(HttpServerOptions server_options)
       : options(std::move(server_options)),
-        listener(listen_on_unix_socket(options.socket, options.group)),
+        listener(options.address ? listen_on(*options.address) : listen_on_unix_socket(options.socket, options.group)),
         stop_event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     if (!stop_event) throw system_error(errno, "cannot make an event descriptor");
   }
@@ -162,7 +162,7 @@ struct HttpServer::Impl {
       if (entries[0].revents != 0) accept_one();
     }
     listener.reset();
-    ::unlink(options.socket.c_str());
+    if (!options.address) ::unlink(options.socket.c_str());
     std::unique_lock lock(mutex);
     for (Connection& connection : connections) {
       if (connection.is_idle) ::shutdown(connection.fd.get(), SHUT_RD);
@@ -233,9 +233,9 @@ struct HttpServer::Impl {
   // One connection, request after request.
   void serve(Connection& connection) {
     try {
-      UnixStream stream(UniqueFd(::fcntl(connection.fd.get(), F_DUPFD_CLOEXEC, 0)));
+      SocketStream stream(UniqueFd(::fcntl(connection.fd.get(), F_DUPFD_CLOEXEC, 0)));
       if (stream.fd() < 0) throw system_error(errno, "cannot serve a connection");
-      Peer peer = peer_of(stream.fd());
+      const Peer peer = options.address ? Peer{} : peer_of(stream.fd());
       boost::beast::flat_buffer buffer(buffer_limit);
       bool goes_on = true;
       while (goes_on) goes_on = set_idle(connection, true) && serve_request(connection, stream, buffer, peer);
@@ -246,7 +246,8 @@ struct HttpServer::Impl {
   }
 
   // False when the connection is to be closed.
-  bool serve_request(Connection& connection, UnixStream& stream, boost::beast::flat_buffer& buffer, const Peer& peer) {
+  bool serve_request(Connection& connection, SocketStream& stream, boost::beast::flat_buffer& buffer,
+                     const Peer& peer) {
     if (buffer.size() == 0) {
       pollfd entry{stream.fd(), POLLIN, 0};
       int ready = ::poll(&entry, 1, static_cast<int>(options.patience.idle.count()));
@@ -254,7 +255,7 @@ struct HttpServer::Impl {
     }
     set_idle(connection, false);
     stream.set_timeout(options.patience.request);
-    stream.set_read_deadline(UnixStream::Clock::now() + options.patience.request);
+    stream.set_read_deadline(SocketStream::Clock::now() + options.patience.request);
 
     http::request_parser<http::empty_body> head;
     head.header_limit(header_limit);
@@ -281,7 +282,7 @@ struct HttpServer::Impl {
   }
 
   // Reads the rest of the request and has it answered. False when the client is gone.
-  bool answer(UnixStream& stream, boost::beast::flat_buffer& buffer, http::request_parser<http::empty_body>& head,
+  bool answer(SocketStream& stream, boost::beast::flat_buffer& buffer, http::request_parser<http::empty_body>& head,
               const Peer& peer, BeastResponder& responder) {
     Request request = read_head(head.get());
     request.peer = peer;
@@ -341,7 +342,7 @@ struct HttpServer::Impl {
     return request;
   }
 
-  static bool read_body(UnixStream& stream, boost::beast::flat_buffer& buffer,
+  static bool read_body(SocketStream& stream, boost::beast::flat_buffer& buffer,
                         http::request_parser<http::empty_body>& head, Request& request) {
     const BadRequest too_large{http::status::payload_too_large,
                                Error(ErrorCode::invalid_argument, "the body of the request is larger than 1 MiB")};
@@ -356,8 +357,8 @@ struct HttpServer::Impl {
     return true;
   }
 
-  bool read_upload(UnixStream& stream, boost::beast::flat_buffer& buffer, http::request_parser<http::empty_body>& head,
-                   Request& request) {
+  bool read_upload(SocketStream& stream, boost::beast::flat_buffer& buffer,
+                   http::request_parser<http::empty_body>& head, Request& request) {
     http::request_parser<http::buffer_body> parser(std::move(head));
     parser.body_limit(boost::none);
     stream.set_read_deadline(std::nullopt);
@@ -396,6 +397,9 @@ void HttpServer::run() {
 }
 void HttpServer::stop() {
   impl_->stop();
+}
+std::uint16_t HttpServer::port() const {
+  return local_address(impl_->listener.get()).port();
 }
 
 }  // namespace pgtwig::api

@@ -274,6 +274,15 @@ const std::vector<Key>& keys() {
       {"proxy.tls_key", "a file with the certificate's key", Kind::text,
        [](Config& config, const Values& values) { return set_file(config.proxy.tls_key, values[0]); },
        [](const Config& config) { return config.proxy.tls_key; }},
+      {"metrics.enabled", "whether Prometheus is served at an address of its own: on or off", Kind::flag,
+       [](Config& config, const Values& values) { return set_flag(config.metrics.is_enabled, values[0]); },
+       [](const Config& config) { return std::string(config.metrics.is_enabled ? "on" : "off"); }},
+      {"metrics.listen", "that address; whoever reaches it reads the names of branches", Kind::text,
+       [](Config& config, const Values& values) { return set_address(config.metrics.listen, values[0]); },
+       [](const Config& config) { return config.metrics.listen; }},
+      {"metrics.port", "its port", Kind::number,
+       [](Config& config, const Values& values) { return set_port(config.metrics.port, values[0]); },
+       [](const Config& config) { return std::to_string(config.metrics.port); }},
   };
   return all;
 }

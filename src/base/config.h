@@ -49,7 +49,13 @@ struct Config {
     std::string tls_certificate;       // [proxy] tls_certificate, tls_key: files; empty: by the own authority
     std::string tls_key;
   };
-  Proxy proxy;                                 // the one endpoint for all branches
+  Proxy proxy;  // the one endpoint for all branches
+  struct Metrics {
+    bool is_enabled = false;           // [metrics] enabled
+    std::string listen = "127.0.0.1";  // [metrics] listen: a numeric address
+    std::uint16_t port = 9543;         // [metrics] port
+  };
+  Metrics metrics;                             // for Prometheus, by HTTP
   std::map<std::string, std::string> origins;  // key -> "default", "file", "environment"
 };
 

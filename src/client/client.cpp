@@ -11,7 +11,7 @@
 
 #include "api/http.h"
 #include "api/json.h"
-#include "api/unix_stream.h"
+#include "api/socket_stream.h"
 #include "base/error.h"
 #include "client/daemon_starter.h"
 
@@ -34,7 +34,7 @@ class Exchange {
  public:
   explicit Exchange(UniqueFd fd) : stream_(std::move(fd)) { parser_.body_limit(boost::none); }
 
-  api::UnixStream& stream() { return stream_; }
+  api::SocketStream& stream() { return stream_; }
 
   // False when the daemon closed the connection without a word.
   bool read_head() {
@@ -82,7 +82,7 @@ class Exchange {
   }
 
  private:
-  api::UnixStream stream_;
+  api::SocketStream stream_;
   boost::beast::flat_buffer buffer_;
   http::response_parser<http::buffer_body> parser_;
   std::string pending_;

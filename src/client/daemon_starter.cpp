@@ -9,7 +9,7 @@
 
 #include <cerrno>
 
-#include "api/unix_stream.h"
+#include "api/socket_stream.h"
 #include "base/error.h"
 #include "base/process.h"
 

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <set>
 
+#include "api/metrics_server.h"
 #include "api/server.h"
 #include "base/log.h"
 #include "engine/engine.h"
@@ -121,6 +122,20 @@ void rebuild_catalog(const Installation& installation, const std::vector<std::fi
   log::info("the catalog of before is kept as {}", old_file.string());
 }
 
+// What keeps it from listening is logged: the rest of the daemon does without.
+std::unique_ptr<api::MetricsServer> serve_metrics(engine::Engine& engine) {
+  const Config::Metrics& config = engine.config().metrics;
+  if (!config.is_enabled) return nullptr;
+  try {
+    auto server = std::make_unique<api::MetricsServer>(engine, make_address(config.listen, config.port));
+    log::info("metrics are served at {} port {}", config.listen, config.port);
+    return server;
+  } catch (const Error& error) {
+    log::error("metrics are not served: {}", error.message());
+    return nullptr;
+  }
+}
+
 void serve(engine::Engine& engine, bool is_root, StopSignal& stop_signal) {
   std::atomic<bool> stops_instances = false;
   api::Server server(engine, {.socket = engine.paths().socket,
@@ -136,6 +151,7 @@ void serve(engine::Engine& engine, bool is_root, StopSignal& stop_signal) {
   });
   {
     const Endpoint endpoint(engine);
+    const auto metrics = serve_metrics(engine);
     log::info("listening on {}", engine.paths().socket.string());
     server.run();
   }

@@ -13,7 +13,7 @@
 #include <set>
 #include <vector>
 
-#include "api/unix_stream.h"
+#include "api/socket_stream.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "helper/helper_program.h"

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <optional>
 
-#include "proxy/net/sockets.h"
+#include "base/tcp.h"
 #include "proxy/wire/first_packet.h"
 
 namespace pgtwig::proxy {

@@ -2,11 +2,14 @@
 
 import os
 import signal
+import socket
 import subprocess
+import urllib.error
+import urllib.request
 
 from harness import machine
 from harness.case import SystemTest
-from harness.installation import eventually, postgres_programs
+from harness.installation import Installation, eventually, postgres_programs
 
 
 class Daemon(SystemTest):
@@ -130,6 +133,32 @@ class Daemon(SystemTest):
         finally:
             bystander.kill()
             bystander.wait()
+
+
+class Metrics(SystemTest):
+    def install(self) -> Installation:
+        installation = super().install()
+        self.port = installation.ports.last
+        installation.write_config(f"[metrics]\nenabled = true\nport = {self.port}\n")
+        return installation
+
+    def test_prometheus_reads_the_metrics_and_nothing_else(self) -> None:
+        self.run_pgtwig("project", "create", "demo")
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=60) as answer:
+            self.assertEqual(answer.headers["Content-Type"], "text/plain; version=0.0.4; charset=utf-8")
+            self.assertIn('\npgtwig_branches{state="running"} 1\n', answer.read().decode())
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/projects", timeout=60)
+        self.assertEqual(refused.exception.code, 404)
+        refused.exception.close()
+
+    def test_a_daemon_whose_port_is_taken_does_without(self) -> None:
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", self.port))
+            taken.listen()
+            self.run_pgtwig("status")
+            self.assertIn("metrics are not served", self.pgtwig.log_tail())
 
 
 class OrdinaryUsersDaemon(SystemTest):

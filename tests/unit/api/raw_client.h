@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "api/http.h"
-#include "api/unix_stream.h"
+#include "api/socket_stream.h"
 #include "tests/support/temporary_directory.h"
 
 namespace pgtwig::api {
@@ -18,8 +18,12 @@ class RawClient {
   explicit RawClient(const std::filesystem::path& socket) {
     auto fd = connect_unix_socket(socket);
     if (!fd) throw Error(ErrorCode::daemon_unavailable, "nobody listens");
-    stream_.emplace(std::move(*fd));
-    stream_->set_timeout(std::chrono::seconds(20));
+    use(std::move(*fd));
+  }
+  explicit RawClient(const SocketAddress& address) {
+    auto fd = begin_connect(address);
+    if (!fd) throw system_error(fd.error(), "cannot connect");
+    use(std::move(*fd));
   }
 
   void say(const std::string& bytes) {
@@ -49,6 +53,10 @@ class RawClient {
   }
 
  private:
+  void use(UniqueFd fd) {
+    stream_.emplace(std::move(fd));
+    stream_->set_timeout(std::chrono::seconds(20));
+  }
   bool listen() {
     char bytes[4096];
     boost::system::error_code error;
@@ -57,13 +65,13 @@ class RawClient {
     return !error && count > 0;
   }
 
-  std::optional<UnixStream> stream_;
+  std::optional<SocketStream> stream_;
   std::string heard_;
 };
 
 // A GET of `path`, after which the connection is closed.
-inline std::string get(const std::filesystem::path& socket, const std::string& path) {
-  RawClient client(socket);
+inline std::string get(const auto& server, const std::string& path) {
+  RawClient client(server);
   client.say("GET " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   return client.listen_to_the_end();
 }

@@ -8,6 +8,7 @@
 #include <atomic>
 
 #include "api/json.h"
+#include "api/metrics_server.h"
 #include "tests/support/wait.h"
 #include "tests/unit/api/raw_client.h"
 #include "tests/unit/api/served_engine.h"
@@ -65,6 +66,24 @@ TEST_F(ServerTest, TellsPrometheusHowThingsStand) {
   EXPECT_THAT(answer, HasSubstr("\npgtwig_pool_ready{pool=\"plain\"} 1\n"));
   EXPECT_THAT(answer, HasSubstr("\npgtwig_operations_total{kind=\"pool create\",outcome=\"done\"} 1\n"));
   EXPECT_THAT(answer, HasSubstr("\npgtwig_operation_seconds_count{kind=\"pool create\"} 1\n"));
+}
+
+TEST_F(ServerTest, TellsPrometheusByTcpTheSameAndNothingElse) {
+  const MetricsServer metrics(served_.engine(), make_address("127.0.0.1", 0));
+  const SocketAddress address = make_address("127.0.0.1", metrics.port());
+  EXPECT_THAT(get(address, "/metrics"), HasSubstr("\npgtwig_build_info{version=\"" PGTWIG_VERSION "\"} 1\n"));
+  for (const char* path : {"/v1/projects", "/v1/version", "/", "/metrics/x"}) {
+    EXPECT_THAT(get(address, path), StartsWith("HTTP/1.1 404")) << path;
+  }
+  RawClient client(address);
+  client.say("POST /metrics HTTP/1.1\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}");
+  EXPECT_THAT(client.listen_to_the_end(), StartsWith("HTTP/1.1 404"));
+  try {
+    const MetricsServer second(served_.engine(), address);
+    ADD_FAILURE() << "it listens where another one does";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::conflict);
+  }
 }
 
 TEST_F(ServerTest, LeadsTheEndpointNowhereUntilABranchIsSelected) {

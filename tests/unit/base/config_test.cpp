@@ -95,6 +95,10 @@ domain = "pg.example.org"
 database_is_branch = true
 tls_certificate = "/etc/pg.crt"
 tls_key = "/etc/pg.key"
+[metrics]
+enabled = true
+listen = "::"
+port = 9100
 )");
   EXPECT_EQ(config.runtime, "podman");
   EXPECT_EQ(config.branch_suspend_after, std::chrono::minutes(30));
@@ -125,6 +129,9 @@ tls_key = "/etc/pg.key"
   EXPECT_TRUE(config.proxy.database_is_branch);
   EXPECT_EQ(config.proxy.tls_certificate, "/etc/pg.crt");
   EXPECT_EQ(config.proxy.tls_key, "/etc/pg.key");
+  EXPECT_TRUE(config.metrics.is_enabled);
+  EXPECT_EQ(config.metrics.listen, "::");
+  EXPECT_EQ(config.metrics.port, 9100);
   EXPECT_EQ(config.origins.at("ports.first"), "file");
   EXPECT_EQ(config.origins.at("postgres.settings.work_mem"), "file");
   for (const ConfigKey& key : config_keys()) {

@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "proxy/net/sockets.h"
+#include "base/tcp.h"
 #include "proxy/wire/bytes.h"
 #include "proxy/wire/first_packet.h"
 

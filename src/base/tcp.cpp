@@ -1,4 +1,4 @@
-#include "proxy/net/sockets.h"
+#include "base/tcp.h"
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 
-namespace pgtwig::proxy {
+namespace pgtwig {
 namespace {
 
 constexpr int waiting_connections = 1'024;
@@ -119,4 +119,4 @@ SocketAddress local_address(int fd) {
   return address;
 }
 
-}  // namespace pgtwig::proxy
+}  // namespace pgtwig

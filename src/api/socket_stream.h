@@ -1,4 +1,4 @@
-// A connected Unix socket as a blocking stream with time limits, in the form that Asio and Beast read from and write
+// A connected socket as a blocking stream with time limits, in the form that Asio and Beast read from and write
 // to. Both ends use it: api/http_server.cpp and client/.
 #pragma once
 
@@ -15,11 +15,11 @@
 
 namespace pgtwig::api {
 
-class UnixStream {
+class SocketStream {
  public:
   using Clock = std::chrono::steady_clock;
 
-  explicit UnixStream(UniqueFd fd) : fd_(std::move(fd)) {}
+  explicit SocketStream(UniqueFd fd) : fd_(std::move(fd)) {}
   int fd() const { return fd_.get(); }
 
   // A call that waits longer than this for the other side fails with timed_out. Zero: waits for ever.

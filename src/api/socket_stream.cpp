@@ -1,4 +1,4 @@
-#include "api/unix_stream.h"
+#include "api/socket_stream.h"
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -43,7 +43,7 @@ UniqueFd open_socket() {
 
 }  // namespace
 
-bool UnixStream::wait_for(short events, std::optional<Clock::time_point> deadline, boost::system::error_code& error) {
+bool SocketStream::wait_for(short events, std::optional<Clock::time_point> deadline, boost::system::error_code& error) {
   std::optional<Clock::time_point> end = deadline;
   if (timeout_.count() > 0) {
     Clock::time_point own_end = Clock::now() + timeout_;
@@ -69,7 +69,7 @@ bool UnixStream::wait_for(short events, std::optional<Clock::time_point> deadlin
   }
 }
 
-std::size_t UnixStream::receive(void* data, std::size_t size, boost::system::error_code& error) {
+std::size_t SocketStream::receive(void* data, std::size_t size, boost::system::error_code& error) {
   for (;;) {
     if (!wait_for(POLLIN, read_deadline_, error)) return 0;
     ssize_t count = ::recv(fd_.get(), data, size, MSG_DONTWAIT);
@@ -88,7 +88,7 @@ std::size_t UnixStream::receive(void* data, std::size_t size, boost::system::err
   }
 }
 
-std::size_t UnixStream::send(std::span<iovec> parts, boost::system::error_code& error) {
+std::size_t SocketStream::send(std::span<iovec> parts, boost::system::error_code& error) {
   error = {};
   if (parts.empty()) return 0;
   msghdr message{};

@@ -9,7 +9,7 @@
 
 #include "base/fs.h"
 
-namespace pgtwig::proxy {
+namespace pgtwig {
 
 struct SocketAddress {
   sockaddr_storage storage{};
@@ -32,4 +32,4 @@ int connect_error(int fd);
 void set_session_options(int fd);
 SocketAddress local_address(int fd);
 
-}  // namespace pgtwig::proxy
+}  // namespace pgtwig

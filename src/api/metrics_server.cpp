@@ -1,0 +1,71 @@
+#include "api/metrics_server.h"
+
+#include <fmt/format.h>
+
+#include <thread>
+
+#include "api/http.h"
+#include "api/json.h"
+#include "base/log.h"
+#include "engine/use_cases.h"
+
+namespace pgtwig::api {
+namespace {
+
+// Anybody can connect here; who asks slowly or never makes no more than these wait.
+constexpr int most_connections = 16;
+constexpr Patience little_patience{.idle = std::chrono::seconds(60),
+                                   .request = std::chrono::seconds(5),
+                                   .transfer = std::chrono::seconds(5),
+                                   .line = std::chrono::seconds(5)};
+
+}  // namespace
+
+struct MetricsServer::Impl {
+  Impl(engine::Engine& served, const SocketAddress& address)
+      : engine(served),
+        http({.socket = {},
+              .group = {},
+              .address = address,
+              .spool_directory = {},
+              .max_connections = most_connections,
+              .patience = little_patience,
+              .admit = [](const Peer&) {},
+              .handle = [this](Request& request, Responder& responder) { answer(request, responder); }}),
+        thread([this] { run(); }) {}
+
+  ~Impl() {
+    http.stop();
+    thread.join();
+  }
+
+  void run() {
+    try {
+      http.run();
+    } catch (...) {
+      log::error("the metrics are served no longer: {}", describe_current_exception());
+    }
+  }
+
+  void answer(const Request& request, Responder& responder) {
+    if (request.method == "GET" && request.segments == std::vector<std::string>{"metrics"}) {
+      return responder.send_text(engine::metrics_text(engine));
+    }
+    const Error error(ErrorCode::not_found, fmt::format("there is no {} {} here", request.method, request.target),
+                      "there is GET /metrics, and nothing else");
+    responder.send(error_code_info(error.code()).http_status, to_json(error));
+  }
+
+  engine::Engine& engine;
+  HttpServer http;
+  std::thread thread;
+};
+
+MetricsServer::MetricsServer(engine::Engine& engine, const SocketAddress& address)
+    : impl_(std::make_unique<Impl>(engine, address)) {}
+MetricsServer::~MetricsServer() = default;
+std::uint16_t MetricsServer::port() const {
+  return impl_->http.port();
+}
+
+}  // namespace pgtwig::api
