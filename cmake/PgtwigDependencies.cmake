@@ -12,5 +12,9 @@ pkg_check_modules(btrfsutil REQUIRED IMPORTED_TARGET libbtrfsutil)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 find_package(CLI11 REQUIRED)
 
+# Without the library, which pgtwig loads itself (postgres/libpq.h).
+add_library(libpq_headers INTERFACE)
+target_include_directories(libpq_headers SYSTEM INTERFACE ${PostgreSQL_INCLUDE_DIRS})
+
 add_library(pgtwig_options INTERFACE)
 target_link_libraries(pgtwig_options INTERFACE pgtwig_flags spdlog::spdlog fmt::fmt Boost::headers Threads::Threads)

@@ -3,7 +3,6 @@
 #include "postgres/connection.h"
 
 #include <fmt/format.h>
-#include <libpq-fe.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -11,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "postgres/libpq.h"
 
 namespace pgtwig::postgres {
 namespace {
@@ -30,7 +30,7 @@ constexpr const char* session_options =
     "-c default_transaction_read_only=off -c synchronous_commit=local -c jit=off -c client_min_messages=error";
 
 struct ResultCloser {
-  void operator()(PGresult* result) const { ::PQclear(result); }
+  void operator()(PGresult* result) const { libpq().clear(result); }
 };
 using Result = std::unique_ptr<PGresult, ResultCloser>;
 
@@ -40,7 +40,7 @@ bool wait_for_socket(PGconn* connection, short events, SteadyTime deadline) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     // Also for a server that goes on sending without ever coming to an end.
     if (left.count() < 0) return false;
-    pollfd socket{.fd = ::PQsocket(connection), .events = events, .revents = 0};
+    pollfd socket{.fd = libpq().socket(connection), .events = events, .revents = 0};
     const int ready = ::poll(&socket, 1, static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 3'600'000)));
     if (ready > 0) return true;
     if (ready == 0 && left.count() <= 3'600'000) return false;
@@ -51,12 +51,12 @@ bool wait_for_socket(PGconn* connection, short events, SteadyTime deadline) {
 // Sends the statement and waits until its results can be read; false when the deadline has passed.
 bool wait_for_results(PGconn* connection, SteadyTime deadline) {
   while (true) {
-    const int unsent = ::PQflush(connection);
+    const int unsent = libpq().flush(connection);
     if (unsent < 0) return true;  // PQgetResult will say what is wrong
-    if (unsent == 0 && ::PQisBusy(connection) == 0) return true;
+    if (unsent == 0 && libpq().isBusy(connection) == 0) return true;
     const short events = unsent > 0 ? POLLIN | POLLOUT : POLLIN;
     if (!wait_for_socket(connection, events, deadline)) return false;
-    if (::PQconsumeInput(connection) == 0) return true;
+    if (libpq().consumeInput(connection) == 0) return true;
   }
 }
 
@@ -69,7 +69,7 @@ std::string trimmed(std::string text) {
 // libpq gives no SQLSTATE of a refused connection, but writes it into a verbose message:
 // "connection to server on socket "..." failed: FATAL:  57P03: the database system is starting up\nLOCATION:  ..."
 ConnectFailure connect_failure(PGconn* connection) {
-  std::string text = ::PQerrorMessage(connection);
+  std::string text = libpq().errorMessage(connection);
   if (const auto location = text.find("\nLOCATION:"); location != std::string::npos) text.resize(location);
   constexpr std::string_view mark = "FATAL:  ";
   const auto start = text.find(mark);
@@ -84,7 +84,7 @@ std::optional<ConnectFailure> wrong_server(PGconn* connection, const ConnectOpti
   if (!options.server_pid) return std::nullopt;
   ucred peer{};
   socklen_t size = sizeof peer;
-  if (::getsockopt(::PQsocket(connection), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
+  if (::getsockopt(libpq().socket(connection), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
     throw system_error(errno, "cannot examine who answers as PostgreSQL");
   }
   if (peer.pid == *options.server_pid) return std::nullopt;
@@ -97,33 +97,33 @@ std::optional<ConnectFailure> wrong_server(PGconn* connection, const ConnectOpti
 // Takes the results left over, so that the connection can be used again.
 void drain(PGconn* connection, SteadyTime deadline) {
   while (wait_for_results(connection, deadline)) {
-    const Result result(::PQgetResult(connection));
-    if (!result || ::PQstatus(connection) != CONNECTION_OK) return;
+    const Result result(libpq().getResult(connection));
+    if (!result || libpq().status(connection) != CONNECTION_OK) return;
   }
 }
 
 Error statement_error(PGconn* connection, const PGresult* result) {
-  const char* message = result == nullptr ? nullptr : ::PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-  const char* sqlstate = result == nullptr ? nullptr : ::PQresultErrorField(result, PG_DIAG_SQLSTATE);
+  const char* message = result == nullptr ? nullptr : libpq().resultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+  const char* sqlstate = result == nullptr ? nullptr : libpq().resultErrorField(result, PG_DIAG_SQLSTATE);
   if (message == nullptr || sqlstate == nullptr) {
     return {ErrorCode::postgres_failed,
-            fmt::format("PostgreSQL does not answer: {}", trimmed(::PQerrorMessage(connection)))};
+            fmt::format("PostgreSQL does not answer: {}", trimmed(libpq().errorMessage(connection)))};
   }
-  const char* hint = ::PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
+  const char* hint = libpq().resultErrorField(result, PG_DIAG_MESSAGE_HINT);
   constexpr std::string_view disk_full = "53100";
   return {sqlstate == disk_full ? ErrorCode::no_space : ErrorCode::postgres_failed,
           fmt::format("{} (SQLSTATE {})", message, sqlstate), hint == nullptr ? "" : hint};
 }
 
 std::vector<Row> rows_of(const PGresult* result) {
-  std::vector<Row> rows(static_cast<std::size_t>(::PQntuples(result)));
-  for (int row = 0; row < ::PQntuples(result); ++row) {
-    for (int column = 0; column < ::PQnfields(result); ++column) {
+  std::vector<Row> rows(static_cast<std::size_t>(libpq().ntuples(result)));
+  for (int row = 0; row < libpq().ntuples(result); ++row) {
+    for (int column = 0; column < libpq().nfields(result); ++column) {
       auto& cells = rows[static_cast<std::size_t>(row)];
-      if (::PQgetisnull(result, row, column) != 0) {
+      if (libpq().getisnull(result, row, column) != 0) {
         cells.emplace_back(std::nullopt);
       } else {
-        cells.emplace_back(std::string(::PQgetvalue(result, row, column)));
+        cells.emplace_back(std::string(libpq().getvalue(result, row, column)));
       }
     }
   }
@@ -131,8 +131,8 @@ std::vector<Row> rows_of(const PGresult* result) {
 }
 
 std::string verifier_of(PGconn* connection, const std::string& role, const std::string& password) {
-  const std::unique_ptr<char, decltype(&PQfreemem)> verifier(
-      PQencryptPasswordConn(connection, password.c_str(), role.c_str(), "scram-sha-256"), &PQfreemem);
+  const std::unique_ptr<char, decltype(Libpq::freemem)> verifier(
+      libpq().encryptPasswordConn(connection, password.c_str(), role.c_str(), "scram-sha-256"), libpq().freemem);
   if (!verifier) throw Error(ErrorCode::postgres_failed, "cannot compute a SCRAM verifier of the password");
   return verifier.get();
 }
@@ -140,7 +140,7 @@ std::string verifier_of(PGconn* connection, const std::string& role, const std::
 }  // namespace
 
 void Connection::Closer::operator()(pg_conn* connection) const {
-  ::PQfinish(connection);
+  libpq().finish(connection);
 }
 
 Connection::Connection(pg_conn* connection, std::chrono::milliseconds statement_timeout)
@@ -189,12 +189,13 @@ std::expected<Connection, ConnectFailure> Connection::try_open_database(const Co
                                 options.server_user.c_str(),
                                 nullptr};
   const SteadyTime deadline = std::chrono::steady_clock::now() + options.timeout;
-  Connection connection(::PQconnectStartParams(names, values, 0), options.statement_timeout);
+  Connection connection(libpq().connectStartParams(names, values, 0), options.statement_timeout);
   PGconn* const raw = connection.connection_.get();
   if (raw == nullptr) throw std::bad_alloc();
-  ::PQsetErrorVerbosity(raw, PQERRORS_VERBOSE);
-  ::PQsetNoticeProcessor(raw, [](void*, const char*) {}, nullptr);
-  PostgresPollingStatusType status = ::PQstatus(raw) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
+  libpq().setErrorVerbosity(raw, PQERRORS_VERBOSE);
+  libpq().setNoticeProcessor(raw, [](void*, const char*) {}, nullptr);
+  PostgresPollingStatusType status =
+      libpq().status(raw) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
   while (status != PGRES_POLLING_OK) {
     if (status == PGRES_POLLING_FAILED) return std::unexpected(connect_failure(raw));
     if (!wait_for_socket(raw, status == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline)) {
@@ -203,10 +204,10 @@ std::expected<Connection, ConnectFailure> Connection::try_open_database(const Co
                          .message = fmt::format("PostgreSQL did not answer within {} ms", options.timeout.count()),
                          .timed_out = true});
     }
-    status = ::PQconnectPoll(raw);
+    status = libpq().connectPoll(raw);
   }
   if (auto failure = wrong_server(raw, options)) return std::unexpected(std::move(*failure));
-  ::PQsetnonblocking(raw, 1);
+  libpq().setnonblocking(raw, 1);
   return connection;
 }
 
@@ -224,8 +225,8 @@ std::vector<Row> Connection::query(const std::string& sql, const std::vector<std
   PGconn* const raw = connection_.get();
   std::vector<const char*> values;
   for (const std::string& parameter : parameters) values.push_back(parameter.c_str());
-  if (::PQsendQueryParams(raw, sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(), nullptr, nullptr,
-                          0) == 0) {
+  if (libpq().sendQueryParams(raw, sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(), nullptr,
+                              nullptr, 0) == 0) {
     throw statement_error(raw, nullptr);
   }
   if (!wait_for_results(raw, std::chrono::steady_clock::now() + statement_timeout_)) {
@@ -234,8 +235,8 @@ std::vector<Row> Connection::query(const std::string& sql, const std::vector<std
     throw Error(ErrorCode::timed_out,
                 fmt::format("PostgreSQL did not finish a statement within {} ms", statement_timeout_.count()));
   }
-  const Result result(::PQgetResult(raw));
-  const ExecStatusType status = ::PQresultStatus(result.get());
+  const Result result(libpq().getResult(raw));
+  const ExecStatusType status = libpq().resultStatus(result.get());
   const bool succeeded = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY;
   auto rows = succeeded ? rows_of(result.get()) : std::vector<Row>{};
   auto error = succeeded ? std::optional<Error>{} : std::optional<Error>{statement_error(raw, result.get())};
@@ -266,25 +267,25 @@ std::vector<Row> Connection::query_within(std::chrono::milliseconds timeout, con
 
 bool Connection::is_usable() {
   PGconn* const raw = connection_.get();
-  if (raw == nullptr || ::PQstatus(raw) != CONNECTION_OK) return false;
+  if (raw == nullptr || libpq().status(raw) != CONNECTION_OK) return false;
   try {
     query_within(answer_timeout, "");
-    return ::PQstatus(raw) == CONNECTION_OK;
+    return libpq().status(raw) == CONNECTION_OK;
   } catch (const Error&) {
     return false;
   }
 }
 
 int Connection::server_version() const {
-  return ::PQserverVersion(connection_.get());
+  return libpq().serverVersion(connection_.get());
 }
 
 int Connection::backend_pid() const {
-  return ::PQbackendPID(connection_.get());
+  return libpq().backendPID(connection_.get());
 }
 
 std::string Connection::database() const {
-  const char* const name = ::PQdb(connection_.get());
+  const char* const name = libpq().db(connection_.get());
   return name == nullptr ? "" : name;
 }
 
@@ -294,7 +295,8 @@ std::string Connection::scram_verifier(const std::string& role, const std::strin
 
 std::string scram_verifier(const std::string& role, const std::string& password) {
   // It is computed here: the library takes a connection only for what its server wants, and for its errors.
-  const std::unique_ptr<PGconn, decltype(&PQfinish)> unconnected(PQconnectStart("host=/ port=none"), &PQfinish);
+  const std::unique_ptr<PGconn, decltype(Libpq::finish)> unconnected(libpq().connectStart("host=/ port=none"),
+                                                                     libpq().finish);
   return verifier_of(unconnected.get(), role, password);
 }
 
