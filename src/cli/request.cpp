@@ -7,15 +7,13 @@
 #include "cli/render/style.h"
 
 namespace pgtwig::cli {
-namespace {
 
 namespace json = boost::json;
 
-// "warnings" of a result, whatever the result is of.
-std::vector<std::string> warnings_of(const std::string& text) {
+std::vector<std::string> warnings_of(const std::string& result) {
   std::vector<std::string> warnings;
   boost::system::error_code error;
-  json::value value = json::parse(text, error);
+  json::value value = json::parse(result, error);
   const json::object* object = error ? nullptr : value.if_object();
   const json::value* list = object == nullptr ? nullptr : object->if_contains("warnings");
   if (list == nullptr || !list->is_array()) return warnings;
@@ -23,8 +21,6 @@ std::vector<std::string> warnings_of(const std::string& text) {
     if (const auto* warning = element.if_string()) warnings.emplace_back(warning->data(), warning->size());
   return warnings;
 }
-
-}  // namespace
 
 RequestBody& RequestBody::append(const std::string& key, const std::string& value) {
   if (!members_.empty()) members_ += ",";

@@ -36,6 +36,8 @@ struct Change {
 // Runs it with its steps on standard error; warnings in the result are shown once. Ctrl-C cancels it. Returns the
 // result's JSON.
 std::string perform(Session& session, const Change& change);
+// "warnings" of a result, whatever the result is of.
+std::vector<std::string> warnings_of(const std::string& result);
 
 // --cpus and --memory, where given.
 void add_limits(const Session& session, RequestBody& body);

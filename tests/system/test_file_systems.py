@@ -84,6 +84,7 @@ class PoolAway(SystemTest):
         self.pool.unmount()
         pool = self.pgtwig.json("pool", "get", "disk")
         self.assertEqual(pool["state"], "away")
+        self.assertIn(f"warning: {pool['warnings'][0]}", self.run_pgtwig("pool", "get", "disk").err)
         branches = self.pgtwig.branches()
         self.assertEqual(set(branches), {"demo/main", "demo/dev"})
         self.assertNotIn("running", {branch["state"] for branch in branches.values()})

@@ -171,8 +171,34 @@ class Health(OnZfs):
         [warning] = self.pgtwig.json("pool", "get", "default")["warnings"]
         self.assertIn("DEGRADED", warning)
         self.assertIn("zpool status", warning)
+        self.assertIn(warning, self.run_pgtwig("pool", "get", "default").err)
         self.run_pgtwig("branch", "create", "demo/dev")
         self.assertEqual(self.sql("demo/dev", "SELECT count(*) FROM t"), "1000")
+
+
+class OrdinaryUser(SystemTest):
+    file_system = "zfs"
+    user = "ordinary"
+    size = 2 << 30
+
+    def run_as_user(self, *command: str) -> int:
+        return subprocess.run(self.pgtwig.as_user(list(command)), capture_output=True, stdin=subprocess.DEVNULL).returncode
+
+    def test_an_ordinary_user_gets_plain_copies_and_is_told_why(self) -> None:
+        zpool = self.pgtwig.file_system.zpool
+        zfs("allow", self.pgtwig.account, "create,mount,snapshot,clone,promote,destroy", zpool)
+        made = self.run_pgtwig("project", "create", "demo", "-o", "json")
+        self.assertEqual(made.json()["method"], "copy")
+        self.assertRegex(" ".join(made.json()["warnings"]), "on ZFS, but on Linux only root may mount .* plain copies")
+        self.assertEqual(self.pgtwig.json("branch", "create", "demo/dev")["method"], "copy")
+        self.assertEqual(self.run_as_user("mkdir", str(self.pgtwig.root / "volumes")), 0)
+        refused = self.run_pgtwig("pool", "create", "z", "--directory", str(self.pgtwig.root / "volumes"), "--driver", "zfs", expect=1)
+        self.assertIn("only root", refused.err)
+        self.assertIn("hint: ", refused.err)
+        # All of it is granted, and this is what Linux makes of it.
+        self.assertEqual(self.run_as_user("zfs", "snapshot", f"{zpool}@mine"), 0)
+        self.assertEqual(self.run_as_user("zfs", "create", "-u", f"{zpool}/mine"), 0)
+        self.assertNotEqual(self.run_as_user("zfs", "mount", f"{zpool}/mine"), 0)
 
 
 class FullZfs(test_file_systems.BadFileSystem):

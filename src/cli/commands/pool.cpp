@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "cli/answers.h"
 #include "cli/commands/commands.h"
+#include "cli/render/style.h"
 #include "cli/request.h"
 
 namespace pgtwig::cli {
@@ -58,7 +59,9 @@ int list_pools(Session& session) {
 }
 
 int get_pool(Session& session) {
-  print_pool(session, session.api().request("GET", target_of_pool(session.invocation().get("POOL"))));
+  const std::string result = session.api().request("GET", target_of_pool(session.invocation().get("POOL")));
+  print_pool(session, result);
+  for (const auto& warning : warnings_of(result)) session.warn(without_control_characters(warning));
   return 0;
 }
 
