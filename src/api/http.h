@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "base/error.h"
@@ -66,11 +67,14 @@ struct Patience {
   std::chrono::milliseconds line{5'000};       // for the reading of a progress line: the operation waits meanwhile
 };
 
-struct HttpServerOptions {
+struct UnixPlace {
   std::filesystem::path socket;
-  std::optional<gid_t> group;
-  std::optional<SocketAddress> address = {};  // by TCP, there, and on no Unix socket
-  std::filesystem::path spool_directory;
+  std::optional<gid_t> group;  // who may connect besides the owner
+};
+
+struct HttpServerOptions {
+  std::variant<UnixPlace, SocketAddress> place;          // by TCP every peer is nobody
+  std::optional<std::filesystem::path> spool_directory;  // for uploads; absent: none are taken
   int max_connections = 256;
   Patience patience = {};
   // Throws Error when this peer may not come in.

@@ -139,9 +139,7 @@ class BeastResponder final : public Responder {
 
 struct HttpServer::Impl {
   explicit Impl(HttpServerOptions server_options)
-      : options(std::move(server_options)),
-        listener(options.address ? listen_on(*options.address) : listen_on_unix_socket(options.socket, options.group)),
-        stop_event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+      : options(std::move(server_options)), listener(listen()), stop_event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     if (!stop_event) throw system_error(errno, "cannot make an event descriptor");
   }
 
@@ -152,20 +150,46 @@ struct HttpServer::Impl {
     bool is_finished = false;
   };
 
+  UniqueFd listen() const {
+    if (const auto* unix_place = std::get_if<UnixPlace>(&options.place)) {
+      return listen_on_unix_socket(unix_place->socket, unix_place->group);
+    }
+    return listen_on(std::get<SocketAddress>(options.place));
+  }
+  bool is_by_tcp() const { return std::holds_alternative<SocketAddress>(options.place); }
+
   void run() {
+    try {
+      accept_until_stopped();
+    } catch (...) {
+      finish();
+      throw;
+    }
+    finish();
+  }
+
+  void accept_until_stopped() {
     for (;;) {
       pollfd entries[] = {{listener.get(), POLLIN, 0}, {stop_event.get(), POLLIN, 0}};
       if (::poll(entries, std::size(entries), -1) < 0 && errno != EINTR) {
         throw system_error(errno, "cannot wait for connections");
       }
-      if (entries[1].revents != 0) break;
+      if (entries[1].revents != 0) return;
       if (entries[0].revents != 0) accept_one();
     }
+  }
+
+  void finish() {
     listener.reset();
-    if (!options.address) ::unlink(options.socket.c_str());
+    if (const auto* unix_place = std::get_if<UnixPlace>(&options.place)) ::unlink(unix_place->socket.c_str());
     std::unique_lock lock(mutex);
+    is_stopping = true;
     for (Connection& connection : connections) {
-      if (connection.is_idle) ::shutdown(connection.fd.get(), SHUT_RD);
+      // Strangers can't hold it up.
+      if (is_by_tcp())
+        ::shutdown(connection.fd.get(), SHUT_RDWR);
+      else if (connection.is_idle)
+        ::shutdown(connection.fd.get(), SHUT_RD);
     }
     changed.wait(lock, [&] {
       return std::all_of(connections.begin(), connections.end(), [](const Connection& c) { return c.is_finished; });
@@ -235,7 +259,7 @@ struct HttpServer::Impl {
     try {
       SocketStream stream(UniqueFd(::fcntl(connection.fd.get(), F_DUPFD_CLOEXEC, 0)));
       if (stream.fd() < 0) throw system_error(errno, "cannot serve a connection");
-      const Peer peer = options.address ? Peer{} : peer_of(stream.fd());
+      const Peer peer = is_by_tcp() ? Peer{} : peer_of(stream.fd());
       boost::beast::flat_buffer buffer(buffer_limit);
       bool goes_on = true;
       while (goes_on) goes_on = set_idle(connection, true) && serve_request(connection, stream, buffer, peer);
@@ -363,8 +387,11 @@ struct HttpServer::Impl {
     parser.body_limit(boost::none);
     stream.set_read_deadline(std::nullopt);
     stream.set_timeout(options.patience.transfer);
+    if (!options.spool_directory) {
+      throw BadRequest{http::status::bad_request, Error(ErrorCode::invalid_argument, "nothing can be uploaded here")};
+    }
     try {
-      request.upload = open_spool_file(options.spool_directory);
+      request.upload = open_spool_file(*options.spool_directory);
       std::vector<char> chunk(spool_chunk);
       while (!parser.is_done()) {
         parser.get().body().data = chunk.data();

@@ -12,9 +12,9 @@
 namespace pgtwig::api {
 namespace {
 
-// Anybody can connect here; who asks slowly or never makes no more than these wait.
-constexpr int most_connections = 16;
-constexpr Patience little_patience{.idle = std::chrono::seconds(60),
+// Anybody can connect here; who asks slowly, or for nothing, keeps the others waiting no longer than this.
+constexpr int most_connections = 8;
+constexpr Patience little_patience{.idle = std::chrono::seconds(5),
                                    .request = std::chrono::seconds(5),
                                    .transfer = std::chrono::seconds(5),
                                    .line = std::chrono::seconds(5)};
@@ -24,10 +24,8 @@ constexpr Patience little_patience{.idle = std::chrono::seconds(60),
 struct MetricsServer::Impl {
   Impl(engine::Engine& served, const SocketAddress& address)
       : engine(served),
-        http({.socket = {},
-              .group = {},
-              .address = address,
-              .spool_directory = {},
+        http({.place = address,
+              .spool_directory = std::nullopt,
               .max_connections = most_connections,
               .patience = little_patience,
               .admit = [](const Peer&) {},
@@ -49,10 +47,20 @@ struct MetricsServer::Impl {
 
   void answer(const Request& request, Responder& responder) {
     if (request.method == "GET" && request.segments == std::vector<std::string>{"metrics"}) {
-      return responder.send_text(engine::metrics_text(engine));
+      try {
+        return responder.send_text(engine::metrics_text(engine));
+      } catch (...) {
+        // What exactly is for the log, not for strangers.
+        log::error("cannot collect the metrics: {}", describe_current_exception());
+        return refuse(responder,
+                      Error(ErrorCode::internal, "the metrics cannot be collected now", "the daemon's log tells why"));
+      }
     }
-    const Error error(ErrorCode::not_found, fmt::format("there is no {} {} here", request.method, request.target),
-                      "there is GET /metrics, and nothing else");
+    refuse(responder, Error(ErrorCode::not_found, fmt::format("there is no {} {} here", request.method, request.target),
+                            "there is GET /metrics, and nothing else"));
+  }
+
+  static void refuse(Responder& responder, const Error& error) {
     responder.send(error_code_info(error.code()).http_status, to_json(error));
   }
 

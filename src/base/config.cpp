@@ -277,7 +277,7 @@ const std::vector<Key>& keys() {
       {"metrics.enabled", "whether Prometheus is served at an address of its own: on or off", Kind::flag,
        [](Config& config, const Values& values) { return set_flag(config.metrics.is_enabled, values[0]); },
        [](const Config& config) { return std::string(config.metrics.is_enabled ? "on" : "off"); }},
-      {"metrics.listen", "that address; whoever reaches it reads the names of branches", Kind::text,
+      {"metrics.listen", "that address; whoever reaches it reads them, with the names of branches", Kind::text,
        [](Config& config, const Values& values) { return set_address(config.metrics.listen, values[0]); },
        [](const Config& config) { return config.metrics.listen; }},
       {"metrics.port", "its port", Kind::number,

@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 #include <linux/openat2.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -228,25 +227,6 @@ std::optional<std::string> read_file_if_exists(const std::filesystem::path& path
     throw path_error(errno, "open", path);
   }
   return read_fully(file.get(), std::string().max_size(), path);
-}
-
-std::optional<MappedFile> MappedFile::open_if_exists(const std::filesystem::path& path) {
-  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) {
-    if (errno == ENOENT) return std::nullopt;
-    throw path_error(errno, "open", path);
-  }
-  struct stat status{};
-  if (fstat(file.get(), &status) != 0) throw path_error(errno, "examine", path);
-  const auto size = static_cast<std::size_t>(status.st_size);
-  if (size == 0) return MappedFile({});
-  void* begin = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
-  if (begin == MAP_FAILED) throw path_error(errno, "map", path);
-  return MappedFile({static_cast<const char*>(begin), size});
-}
-
-MappedFile::~MappedFile() {
-  if (!bytes_.empty()) munmap(const_cast<char*>(bytes_.data()), bytes_.size());
 }
 
 std::optional<std::string> read_file_beneath(int directory, const std::filesystem::path& relative, std::size_t limit) {

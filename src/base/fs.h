@@ -9,7 +9,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 
 namespace pgtwig {
 
@@ -52,23 +51,6 @@ std::optional<std::string> read_file_if_exists(const std::filesystem::path& path
 // nullopt when it does not exist. At most `limit` bytes; a longer file is an Error.
 std::optional<std::string> read_file_beneath(int directory, const std::filesystem::path& relative,
                                              std::size_t limit = 16u << 20);
-
-// A file's bytes to look at where they lie: for large ones that are replaced and never cut short, such as programs.
-class MappedFile {
- public:
-  // nullopt when it does not exist.
-  static std::optional<MappedFile> open_if_exists(const std::filesystem::path& path);
-  MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
-  MappedFile& operator=(MappedFile&&) = delete;
-  ~MappedFile();
-
-  std::string_view bytes() const { return bytes_; }
-
- private:
-  explicit MappedFile(std::string_view bytes) : bytes_(bytes) {}
-
-  std::string_view bytes_;
-};
 
 // Writes beside, syncs, renames, syncs the directory: after a crash the old or the new text is there, never a part.
 void write_file_durably(const std::filesystem::path& path, std::string_view text, mode_t mode = 0600);

@@ -130,8 +130,8 @@ std::unique_ptr<api::MetricsServer> serve_metrics(engine::Engine& engine) {
     auto server = std::make_unique<api::MetricsServer>(engine, make_address(config.listen, config.port));
     log::info("metrics are served at {} port {}", config.listen, config.port);
     return server;
-  } catch (const Error& error) {
-    log::error("metrics are not served: {}", error.message());
+  } catch (...) {
+    log::error("metrics are not served: {}", describe_current_exception());
     return nullptr;
   }
 }
@@ -190,6 +190,7 @@ int run_daemon(const cli::Composition::DaemonOptions& options) {
   set_up_log(paths, installation.config);
   log::info("pgtwig {} begins, pid {}, root {}", PGTWIG_VERSION, ::getpid(), paths.state.string());
   try {
+    postgres::require_client_library();
     installation.instance_user = find_instance_user(user);
     refuse_closed_directories(paths, installation.instance_user);
     installation.helper = install_helper(paths);

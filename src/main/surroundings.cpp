@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -28,6 +29,7 @@ constexpr std::chrono::seconds predecessor_patience{30};
 constexpr std::chrono::milliseconds look_again{20};
 // Two for each running instance (its process, a connection to it), and one for each connection from outside.
 constexpr rlim_t wanted_descriptors = 65'536;
+constexpr int largest_on_the_heap = 1 << 20;  // bytes
 
 Error lives_already(const Paths& paths) {
   std::string pid = read_file_if_exists(paths.pid_file()).value_or("");
@@ -101,6 +103,9 @@ std::optional<gid_t> find_socket_group(bool is_root) {
 
 void prepare_process() {
   ::umask(022);
+  // The library's own limit grows to 32 MiB with the largest buffer that was ever freed; what is below it stays in the
+  // heap of the thread that had it.
+  ::mallopt(M_MMAP_THRESHOLD, largest_on_the_heap);
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted_descriptors) {
     limit.rlim_cur = std::min(limit.rlim_max, wanted_descriptors);

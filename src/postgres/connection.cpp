@@ -139,6 +139,10 @@ std::string verifier_of(PGconn* connection, const std::string& role, const std::
 
 }  // namespace
 
+void require_client_library() {
+  libpq();
+}
+
 void Connection::Closer::operator()(pg_conn* connection) const {
   libpq().finish(connection);
 }

@@ -16,6 +16,9 @@ struct pg_conn;
 
 namespace pgtwig::postgres {
 
+// Loads libpq, which all of this stands on. Throws Error not_available when it is not installed.
+void require_client_library();
+
 // The role of the daemon inside every cluster: superuser, reachable only by peer authentication on the private socket.
 inline constexpr const char* admin_role = "pgtwig_admin";
 

@@ -1,5 +1,5 @@
 // The functions of libpq, which is loaded when the first of them is called and not when the program starts: it brings
-// some twenty other libraries along, and each command of the command line would wait 3 ms for them.
+// some twenty other libraries along, and each command of the command line would wait for them.
 #pragma once
 
 #include <libpq-fe.h>

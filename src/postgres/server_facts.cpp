@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -35,9 +34,9 @@ std::string libc_version() {
   static constexpr auto folders = std::to_array<std::string_view>(
       {"/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64", "/usr/lib", "/lib"});
   for (const std::string_view folder : folders) {
-    const auto library = MappedFile::open_if_exists(std::filesystem::path(folder) / "libc.so.6");
+    const auto library = read_file_if_exists(std::filesystem::path(folder) / "libc.so.6");
     if (!library) continue;
-    const std::string number = number_after(library->bytes(), " release version ");
+    const std::string number = number_after(*library, " release version ");
     if (!number.empty()) return number;
   }
   return "of an unknown version";
@@ -73,10 +72,8 @@ int complain(std::string_view what) {
 }  // namespace
 
 std::string collations_of(const std::filesystem::path& server) {
-  const auto file = MappedFile::open_if_exists(server);
-  if (!file) throw system_error(ENOENT, fmt::format("cannot open {}", server.string()));
-  const std::string_view program = file->bytes();
-  const bool is_musl = program.find("ld-musl-") != std::string_view::npos;
+  const std::string program = read_file(server);
+  const bool is_musl = program.find("ld-musl-") != std::string::npos;
   std::string text = is_musl ? "musl" : fmt::format("glibc {}", libc_version());
   const std::string icu = number_after(program, "libicui18n.so.");
   if (!icu.empty()) text += fmt::format(", ICU {}", icu);

@@ -9,7 +9,7 @@ import urllib.request
 
 from harness import machine
 from harness.case import SystemTest
-from harness.installation import Installation, eventually, postgres_programs
+from harness.installation import Installation, binary, eventually, postgres_programs
 
 
 class Daemon(SystemTest):
@@ -28,6 +28,11 @@ class Daemon(SystemTest):
         self.assertIn("hint: ", refused.err)
         self.assertEqual(self.pgtwig.daemon_pid(), first)
         self.assertTrue(self.pgtwig.answers())
+
+    def test_the_command_line_waits_for_no_library_that_only_the_daemon_needs(self) -> None:
+        linked = subprocess.run(["ldd", str(binary())], capture_output=True, text=True, check=True).stdout
+        self.assertIn("libsqlite3", linked)
+        self.assertNotIn("libpq", linked)
 
     def test_two_installations_never_meet(self) -> None:
         other = self.install()

@@ -25,7 +25,7 @@ class HttpServerTest : public ::testing::Test {
  protected:
   HttpServerOptions options() {
     HttpServerOptions options;
-    options.socket = directory_ / "s";
+    options.place = UnixPlace{directory_ / "s", std::nullopt};
     options.spool_directory = directory_.path();
     options.admit = [](const Peer&) {};
     options.handle = [](Request& request, Responder& responder) {
@@ -233,7 +233,7 @@ TEST_F(HttpServerTest, SaysThatTheDiskIsFullInTheMiddleOfAnUpload) {
   auto with = options();
   with.spool_directory = directory_ / "tiny";
   with.handle = [](Request&, Responder&) { FAIL(); };
-  TinyFileSystem tiny(with.spool_directory);
+  TinyFileSystem tiny(*with.spool_directory);
   if (!tiny.is_mounted()) GTEST_SKIP() << "only root may mount";
   RunningServer server(std::move(with));
   RawClient client(socket());
@@ -351,7 +351,7 @@ TEST_F(HttpServerTest, IsPrivateUnlessItHasAGroup) {
     EXPECT_EQ(status.st_mode & 0777, 0600u);
   }
   auto with = options();
-  with.group = ::getegid();
+  with.place = UnixPlace{socket(), ::getegid()};
   HttpServer server(std::move(with));
   stat(socket().c_str(), &status);
   EXPECT_EQ(status.st_mode & 0777, 0660u);

@@ -68,22 +68,41 @@ TEST_F(ServerTest, TellsPrometheusHowThingsStand) {
   EXPECT_THAT(answer, HasSubstr("\npgtwig_operation_seconds_count{kind=\"pool create\"} 1\n"));
 }
 
-TEST_F(ServerTest, TellsPrometheusByTcpTheSameAndNothingElse) {
+TEST_F(ServerTest, TellsPrometheusTheMetricsByTcpAndNothingElse) {
+  EXPECT_FALSE(Peer{}.is_administrator());
   const MetricsServer metrics(served_.engine(), make_address("127.0.0.1", 0));
   const SocketAddress address = make_address("127.0.0.1", metrics.port());
   EXPECT_THAT(get(address, "/metrics"), HasSubstr("\npgtwig_build_info{version=\"" PGTWIG_VERSION "\"} 1\n"));
   for (const char* path : {"/v1/projects", "/v1/version", "/", "/metrics/x"}) {
     EXPECT_THAT(get(address, path), StartsWith("HTTP/1.1 404")) << path;
   }
-  RawClient client(address);
-  client.say("POST /metrics HTTP/1.1\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}");
-  EXPECT_THAT(client.listen_to_the_end(), StartsWith("HTTP/1.1 404"));
+  const auto post = [&](const std::string& header) {
+    RawClient client(address);
+    client.say("POST /metrics HTTP/1.1\r\nConnection: close\r\n" + header + "Content-Length: 2\r\n\r\n{}");
+    return client.listen_to_the_end();
+  };
+  EXPECT_THAT(post(""), StartsWith("HTTP/1.1 404"));
+  EXPECT_THAT(post("Content-Type: application/vnd.pgtwig.dump\r\n"), HasSubstr("nothing can be uploaded here"));
   try {
     const MetricsServer second(served_.engine(), address);
     ADD_FAILURE() << "it listens where another one does";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::conflict);
   }
+}
+
+TEST_F(ServerTest, EndsTheMetricsWithoutWaitingForStrangers) {
+  auto metrics = std::make_unique<MetricsServer>(served_.engine(), make_address("127.0.0.1", 0));
+  const SocketAddress address = make_address("127.0.0.1", metrics->port());
+  RawClient idle(address);
+  idle.say("GET /metrics HTTP/1.1\r\n\r\n");
+  idle.listen_until("\r\n\r\n");
+  RawClient half(address);
+  half.say("GET /metr");
+  metrics.reset();
+  EXPECT_EQ(half.listen_to_the_end(), "");
+  idle.listen_to_the_end();
+  EXPECT_EQ(get(address, "/metrics"), "");
 }
 
 TEST_F(ServerTest, LeadsTheEndpointNowhereUntilABranchIsSelected) {

@@ -49,6 +49,9 @@ TEST_F(ConfigFile, MayBeAbsentWhichIsAllDefaults) {
   EXPECT_EQ(config.runtime, "native");
   EXPECT_EQ(config.ports.first, 6001);
   EXPECT_EQ(config.pool_image_size, 60_GiB);
+  EXPECT_FALSE(config.proxy.is_enabled);
+  EXPECT_FALSE(config.metrics.is_enabled);
+  EXPECT_EQ(config.metrics.listen, "127.0.0.1");
   EXPECT_EQ(config.origins.at("ports.first"), "default");
 }
 

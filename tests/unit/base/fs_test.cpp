@@ -26,21 +26,6 @@ std::size_t entries_in(const std::filesystem::path& path) {
   return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(path), {}));
 }
 
-TEST(MappedFile, ShowsTheBytesOfAFileNoneOfAnEmptyOneAndThatThereIsNone) {
-  TemporaryDirectory directory;
-  const std::string text(100'000, 'x');
-  write_file(directory / "file", text);
-  write_file(directory / "empty", "");
-  auto file = MappedFile::open_if_exists(directory / "file");
-  ASSERT_TRUE(file);
-  const MappedFile moved = std::move(*file);
-  EXPECT_EQ(moved.bytes(), text);
-  ASSERT_TRUE(MappedFile::open_if_exists(directory / "empty"));
-  EXPECT_EQ(MappedFile::open_if_exists(directory / "empty")->bytes(), "");
-  EXPECT_FALSE(MappedFile::open_if_exists(directory / "none"));
-  EXPECT_THROW(MappedFile::open_if_exists(directory.path()), Error);
-}
-
 TEST(DurableWrite, ReplacesTheTextSetsTheModeAndLeavesNothingBeside) {
   TemporaryDirectory directory;
   const auto old_umask = umask(0077);

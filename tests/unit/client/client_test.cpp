@@ -112,8 +112,7 @@ class ScriptedServer : public ::testing::Test {
     make_directories(paths_.run);
   }
   api::HttpServerOptions options(std::function<void(api::Request&, api::Responder&)> handle) {
-    return {.socket = paths_.socket,
-            .group = std::nullopt,
+    return {.place = api::UnixPlace{paths_.socket, std::nullopt},
             .spool_directory = directory_.path(),
             .admit = [](const api::Peer&) {},
             .handle = std::move(handle)};
