@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 
 #include <cerrno>
 #include <chrono>
@@ -14,6 +15,7 @@
 #include <thread>
 
 #include "storage/storage_error.h"
+#include "storage/zfs/dataset.h"
 
 namespace pgtwig::storage {
 
@@ -36,12 +38,20 @@ UniqueFd open_device(int number, int flags) {
   return device;
 }
 
+// Not on ZFS: its direct I/O (2.3 and later) waits for pages that the file system inside of the image keeps locked
+// while it waits for this very write, and both wait for ever.
+bool may_use_direct_io(int image) {
+  struct statfs status{};
+  return fstatfs(image, &status) == 0 && status.f_type != zfs::super_magic;
+}
+
 // False when somebody else took the device.
 bool configure(int device, int image) {
   loop_config config{};
   config.fd = static_cast<__u32>(image);
   config.block_size = block_size;
-  config.info.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO;
+  config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
+  if (may_use_direct_io(image)) config.info.lo_flags |= LO_FLAGS_DIRECT_IO;
   if (ioctl(device, LOOP_CONFIGURE, &config) == 0) return true;
   if (errno == EINVAL) {  // a host file system without direct I/O
     config.info.lo_flags = LO_FLAGS_AUTOCLEAR;

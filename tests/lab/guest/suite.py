@@ -24,7 +24,7 @@ AT_ONCE = 2  # they wait more than they compute
 OTHER_SCENARIOS = ("bare_machine", "recovery_versions", "server_versions")
 # The contract suite, by its parts, so that they run beside the others.
 CONTRACT = ("LifeOfAVolume", "ForkOfAVolume", "UsageOfAVolume", "FailureOfAPool")
-QUICK = re.compile(r"^(contract\..*|scenario\.life_cycle|zfs\.parents_go_before.*)$")
+QUICK = re.compile(r"^(contract\..*|scenario\.(life_cycle|pools)|zfs\.parents_go_before.*)$")
 
 
 def commands() -> dict:
