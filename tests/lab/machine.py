@@ -16,7 +16,7 @@ MEMORY = "3072"  # MiB
 CPUS = "2"
 SCRATCH_SIZE = 24 << 30  # sparse
 KERNEL_LINE = ("console=ttyS0 quiet root=/dev/nvme0n1 rootfstype=ext4 rootwait ro init=/usr/sbin/init mitigations=off panic=-1 oops=panic "
-               "random.trust_cpu=on nokaslr lsm=capability")
+               "random.trust_cpu=on nokaslr lsm=capability cryptomgr.notests tsc=reliable no_timer_check")
 NO_STATUS = 125  # of a guest that ended without telling
 OUT_OF_TIME = 124
 
