@@ -43,7 +43,7 @@ demo: build ## two branches of real data, a migration, a reset; with times
 test: configure ## every test; TESTS=regex for some of them
 	$(packages) test containers
 	@cmake --build $(build_dir) -j $(JOBS)
-	@$(ctest) -j $(shell expr 2 \* $(JOBS)) $(if $(TESTS),-R '$(TESTS)') $(CTEST_FLAGS)
+	@$(ctest) -j $(shell expr $(JOBS) + 1) $(if $(TESTS),-R '$(TESTS)') $(CTEST_FLAGS)
 
 lab: package_groups = build lab
 lab: configure ## the tests that need ZFS, in a virtual machine that has it; TESTS=regex

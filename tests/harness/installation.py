@@ -210,7 +210,8 @@ class Installation:
         return daemon
 
     def answers(self) -> bool:
-        return self.pgtwig("daemon", "status", expect=None).status == 0
+        told = self.pgtwig("daemon", "status", "-o", "json", expect=None)
+        return told.status == 0 and told.json()["state"] == "running"
 
     def daemon_pid(self) -> int | None:
         """Of the living daemon."""
