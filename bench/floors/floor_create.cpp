@@ -151,14 +151,16 @@ bool says_ready(const std::string& pid_file) {
   return std::strstr(text, "\nready") != nullptr;
 }
 
-void wait_for_first_row(pid_t server) {
+// Returns when the server said that it is ready.
+Clock::time_point wait_for_first_row(pid_t server) {
   const std::string pid_file = option("target") + "/data/postmaster.pid";
   while (true) {
     if (says_ready(pid_file)) {
+      const auto ready = Clock::now();
       PGconn* connection = PQconnectdb(option("child").c_str());
       if (PQstatus(connection) == CONNECTION_OK && run_query(connection, "SELECT 1") == "1") {
         PQfinish(connection);
-        return;
+        return ready;
       }
       PQfinish(connection);
     }
@@ -196,7 +198,7 @@ int main(int argc, char** argv) {
   commit_twice(commits);
   const auto committed = Clock::now();
   const pid_t server = start_server(argv + i + 1, log);
-  wait_for_first_row(server);
+  const auto ready = wait_for_first_row(server);
   const auto end = Clock::now();
 
   const auto nanoseconds = [](auto duration) {
@@ -204,9 +206,9 @@ int main(int argc, char** argv) {
   };
   std::printf(
       "{\"pid\": %d, \"total_ns\": %lld, \"checkpoint_ns\": %lld, \"clone_ns\": %lld, \"commit_ns\": %lld, "
-      "\"start_ns\": %lld}\n",
+      "\"start_ns\": %lld, \"row_ns\": %lld}\n",
       server, nanoseconds(end - begin), nanoseconds(checkpointed - begin), nanoseconds(cloned - checkpointed),
-      nanoseconds(committed - cloned), nanoseconds(end - committed));
+      nanoseconds(committed - cloned), nanoseconds(ready - committed), nanoseconds(end - ready));
   if (parent) PQfinish(parent);
   return 0;
 }

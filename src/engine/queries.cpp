@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "engine/body.h"
+#include "engine/connection_counter.h"
 #include "engine/lineage_of.h"
 #include "engine/size_meter.h"
 #include "engine/sleep.h"
@@ -40,10 +41,16 @@ BranchView away_view(const Engine& engine, const catalog::ProjectRecord& project
   return view;
 }
 
+// Not part of what an operation answers: the kernel takes some 2 ms to show its table of connections.
+void add_connections(Engine& engine, BranchView& view) {
+  if (view.pid) view.connections = engine.connections().count(view.port);
+}
+
 void add_branches(Engine& engine, const catalog::ProjectRecord& project, std::vector<BranchView>& views) {
   for (const auto& branch : engine.catalog().branches(project.id)) {
     try {
       views.push_back(branch_view(engine, load_body(engine, project, branch)));
+      add_connections(engine, views.back());
     } catch (const Error& error) {
       views.push_back(away_view(engine, project, branch, error));
     }
@@ -92,6 +99,7 @@ BranchView get_branch(Engine& engine, const BranchPath& path) {
   const Body body = require_body(engine, path);
   engine.sizes().measure(body.pool, body.branch.incarnation, patience_for_a_size);
   BranchView view = branch_view(engine, body);
+  add_connections(engine, view);
   try {
     add_history(engine, body, view);
   } catch (const Error& error) {

@@ -8,7 +8,6 @@
 
 #include "base/error.h"
 #include "base/fs.h"
-#include "engine/connection_counter.h"
 #include "engine/housekeeping.h"
 #include "engine/size_meter.h"
 #include "engine/sleep.h"
@@ -100,7 +99,6 @@ BranchView branch_view(Engine& engine, const Body& body) {
   if (process) {
     view.pid = process->pid();
     view.started_at = start_time(*process, engine.clock().now());
-    view.connections = engine.connections().count(branch.port);
   }
   view.expires_at = branch.expires_at;
   view.suspend_after = suspend_after_text(suspend_after_of(engine.config(), body.project, branch));

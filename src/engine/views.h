@@ -70,7 +70,7 @@ struct BranchView {
   std::optional<TimePoint> started_at;
   std::optional<TimePoint> expires_at;
   std::string suspend_after;       // "5m"; "off"
-  std::optional<int> connections;  // of clients, while it runs
+  std::optional<int> connections;  // of clients, while it runs; where it was asked for (list, get, status)
   std::optional<SizeView> size;
   std::optional<OriginView> origin;
   std::map<std::string, std::string> settings;

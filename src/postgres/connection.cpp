@@ -257,6 +257,15 @@ std::string Connection::value(const std::string& sql, const std::vector<std::str
   return *rows.front().front();
 }
 
+std::vector<Row> Connection::query_prepared(const std::string& sql) {
+  const auto known = prepared_.find(sql);
+  if (known != prepared_.end()) return query("EXECUTE " + known->second);
+  const std::string name = fmt::format("pgtwig_{}", prepared_.size() + 1);
+  query(fmt::format("PREPARE {} AS {}", name, sql));
+  prepared_.emplace(sql, name);
+  return query("EXECUTE " + name);
+}
+
 std::vector<Row> Connection::query_within(std::chrono::milliseconds timeout, const std::string& sql) {
   const auto usual_timeout = std::exchange(statement_timeout_, timeout);
   try {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <expected>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,6 +59,8 @@ class Connection {
   // no_space when its disk is full, timed_out when the statement timeout is over: the connection is closed, and the
   // server ends the statement when it notices.
   std::vector<Row> query(const std::string& sql, const std::vector<std::string>& parameters = {});
+  // The same for a statement that this connection will see again: it is planned once.
+  std::vector<Row> query_prepared(const std::string& sql);
   // The same with a statement timeout of its own.
   std::vector<Row> query_within(std::chrono::milliseconds timeout, const std::string& sql);
   // The first column of the first row; throws when there is none.
@@ -78,6 +81,7 @@ class Connection {
   };
   std::unique_ptr<pg_conn, Closer> connection_;
   std::chrono::milliseconds statement_timeout_;
+  std::map<std::string, std::string> prepared_;  // the names of statements
 };
 
 // What ALTER ROLE takes instead of the password itself, which then reaches neither the server's log nor its statistics.

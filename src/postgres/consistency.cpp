@@ -95,7 +95,7 @@ std::optional<Consistency> parse_consistency(std::string_view text) {
 
 SourceFacts read_source_facts(Connection& source) {
   SourceFacts facts;
-  for (const Row& row : source.query(facts_query)) {
+  for (const Row& row : source.query_prepared(facts_query)) {
     if (row[0] && row[1]) add_fact(facts, *row[0], *row[1]);
   }
   return facts;

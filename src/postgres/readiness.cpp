@@ -161,7 +161,8 @@ std::optional<Connection> try_to_enter(const ReadinessProbe& probe, SteadyTime d
                 fmt::format("PostgreSQL started but does not let pgtwig in: {}", connection.error().message),
                 fmt::format("its log: {}", probe.log_file.string()));
   }
-  if (connection->value("SELECT NOT pg_is_in_recovery()") != "t") return std::nullopt;
+  // Rather than pg_is_in_recovery(): a server that has just started has no function in its caches yet.
+  if (connection->value("SHOW in_hot_standby") != "off") return std::nullopt;
   return std::move(*connection);
 }
 

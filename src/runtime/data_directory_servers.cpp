@@ -42,7 +42,7 @@ std::vector<pid_t> all_processes() {
   return pids;
 }
 
-bool is_server_in(pid_t pid, const std::filesystem::path& data_directory) {
+bool is_server_in(pid_t pid, const DirectoryId& data_directory) {
   if (!works_in_directory(pid, data_directory)) return false;
   const auto executable = process_executable(pid);
   return executable && executable->filename() == "postgres";
@@ -80,28 +80,30 @@ bool holds_lock_file(pid_t pid, const std::filesystem::path& data_directory) {
 
 std::vector<ServerProcess> find_servers_in(const std::filesystem::path& data_directory) {
   std::vector<ServerProcess> servers;
-  if (!std::filesystem::exists(data_directory)) return servers;
+  const auto id = directory_id(data_directory);
+  if (!id) return servers;
   for (const pid_t pid : all_processes()) {
-    if (!is_server_in(pid, data_directory)) continue;
+    if (!is_server_in(pid, *id)) continue;
     auto handle = ProcessHandle::open(pid);
     // Looked at again: the number may have changed hands before it was held.
-    if (!handle || !is_server_in(pid, data_directory)) continue;
+    if (!handle || !is_server_in(pid, *id)) continue;
     servers.push_back({.handle = std::move(*handle), .is_child = has_title_of_child(pid)});
   }
   return servers;
 }
 
-void kill_servers_in(const std::filesystem::path& data_directory, uid_t user) {
+bool kill_servers_in(const std::filesystem::path& data_directory, uid_t user) {
   const auto deadline = std::chrono::steady_clock::now() + kill_patience;
   // Again and again, as one that is killed may have forked another.
   while (std::chrono::steady_clock::now() < deadline) {
     const std::vector<ServerProcess> servers = find_servers_in(data_directory);
-    if (servers.empty()) return;
+    if (servers.empty()) return true;
     for (const ServerProcess& server : servers) {
       if (process_user(server.handle.pid()) == user) server.handle.send_signal(SIGKILL);
     }
     std::this_thread::sleep_for(pause_between_looks);
   }
+  return false;
 }
 
 void end_orphans_in(const std::filesystem::path& data_directory, uid_t user,

@@ -20,9 +20,9 @@ struct ServerProcess {
 // Every process that runs `postgres` with `data_directory` as its working directory. Empty when that does not exist.
 std::vector<ServerProcess> find_servers_in(const std::filesystem::path& data_directory);
 
-// Kills every one of them that is of `user`, whatever it looks like: for a directory whose postmaster was ours. What
-// does not end is left to end_orphans_in().
-void kill_servers_in(const std::filesystem::path& data_directory, uid_t user);
+// Kills every one of them that is of `user`, whatever it looks like: for a directory whose postmaster was ours. Whether
+// none is left; what does not end is left to end_orphans_in().
+bool kill_servers_in(const std::filesystem::path& data_directory, uid_t user);
 
 // Waits until no process of `user` serves the data directory. Children whose postmaster is dead end by themselves as
 // soon as they notice; those too busy to notice are killed after a moment, as PostgreSQL refuses to start beside them.

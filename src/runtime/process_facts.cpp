@@ -53,11 +53,20 @@ std::string control_groups(pid_t pid) {
   return read_process_file(pid, "cgroup");
 }
 
+std::optional<DirectoryId> directory_id(const std::filesystem::path& directory) {
+  struct stat status{};
+  if (::stat(directory.c_str(), &status) != 0) return std::nullopt;
+  return DirectoryId{.device = status.st_dev, .inode = status.st_ino};
+}
+
+bool works_in_directory(pid_t pid, const DirectoryId& directory) {
+  const auto actual = directory_id(fmt::format("/proc/{}/cwd", pid));
+  return actual && actual->device == directory.device && actual->inode == directory.inode;
+}
+
 bool works_in_directory(pid_t pid, const std::filesystem::path& directory) {
-  struct stat expected{};
-  struct stat actual{};
-  return ::stat(directory.c_str(), &expected) == 0 && ::stat(fmt::format("/proc/{}/cwd", pid).c_str(), &actual) == 0 &&
-         expected.st_dev == actual.st_dev && expected.st_ino == actual.st_ino;
+  const auto id = directory_id(directory);
+  return id && works_in_directory(pid, *id);
 }
 
 }  // namespace pgtwig::runtime

@@ -13,7 +13,15 @@ namespace pgtwig::runtime {
 std::optional<std::filesystem::path> process_executable(pid_t pid);  // without the mark of a replaced file
 std::optional<uid_t> process_user(pid_t pid);                        // effective
 
-// Whether `directory` is the working directory of the process, by device and inode.
+// A directory by device and inode, whatever path leads to it.
+struct DirectoryId {
+  dev_t device;
+  ino_t inode;
+};
+std::optional<DirectoryId> directory_id(const std::filesystem::path& directory);  // nullopt: there is none
+
+// Whether it is the working directory of the process.
+bool works_in_directory(pid_t pid, const DirectoryId& directory);
 bool works_in_directory(pid_t pid, const std::filesystem::path& directory);
 
 // The paths of its control groups, one a line; empty for a process that ended.

@@ -122,13 +122,14 @@ std::optional<ProcessHandle> NativeRuntime::find(const InstanceSpec& spec) {
 
 void NativeRuntime::stop(const InstanceSpec& spec, StopMode mode, std::chrono::milliseconds timeout) {
   const SteadyTime deadline = std::chrono::steady_clock::now() + timeout;
+  bool is_empty = false;
   if (const auto postmaster = find(spec)) {
     end_postmaster(*postmaster, mode, deadline);
     reap_children();
-    if (mode == StopMode::immediate) kill_servers_in(spec.data_directory, spec.user.uid);
+    is_empty = mode == StopMode::immediate && kill_servers_in(spec.data_directory, spec.user.uid);
   }
   // A postmaster that was killed, now or before, has not waited for its children.
-  end_orphans_in(spec.data_directory, spec.user.uid, deadline);
+  if (!is_empty) end_orphans_in(spec.data_directory, spec.user.uid, deadline);
   remove_shared_memory_of(spec.data_directory, spec.user.uid);
   remove_pid_record(spec.directory);
 }
