@@ -256,6 +256,13 @@ void describe(Field& field, View& view) {
   field("sessions", view.sessions);
 }
 
+template <class Field, Of<engine::MetricsPlaceView> View>
+void describe(Field& field, View& view) {
+  field("host", view.host);
+  field("port", view.port);
+  field("problem", view.problem);
+}
+
 template <class Field, Of<engine::StatusView> View>
 void describe(Field& field, View& view) {
   field("version", view.version);
@@ -266,6 +273,7 @@ void describe(Field& field, View& view) {
   field("branches", view.branches);
   field("postgres_versions", view.postgres_versions);
   field("endpoint", view.endpoint);
+  field("metrics", view.metrics);
 }
 
 template <class Field, Of<engine::Event> View>

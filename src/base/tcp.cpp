@@ -6,7 +6,9 @@
 #include <netinet/tcp.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "base/error.h"
 
@@ -14,6 +16,8 @@ namespace pgtwig {
 namespace {
 
 constexpr int waiting_connections = 1'024;
+constexpr std::chrono::milliseconds port_patience{500};
+constexpr std::chrono::milliseconds pause_between_tries{10};
 
 const sockaddr* as_address(const SocketAddress& address) {
   return reinterpret_cast<const sockaddr*>(&address.storage);
@@ -80,14 +84,20 @@ SocketAddress make_address(const std::string& host, std::uint16_t port) {
 }
 
 UniqueFd listen_on(const SocketAddress& address) {
-  UniqueFd fd = make_socket(address);
-  set_flag(fd.get(), SOL_SOCKET, SO_REUSEADDR);
+  const auto deadline = std::chrono::steady_clock::now() + port_patience;
   const std::string place = fmt::format("{} port {}", address.host(), address.port());
-  if (::bind(fd.get(), as_address(address), address.size) != 0 || ::listen(fd.get(), waiting_connections) != 0) {
-    if (errno == EADDRINUSE) throw Error(ErrorCode::conflict, fmt::format("somebody listens on {} already", place));
-    throw system_error(errno, fmt::format("cannot listen on {}", place));
+  for (;;) {
+    UniqueFd fd = make_socket(address);
+    set_flag(fd.get(), SOL_SOCKET, SO_REUSEADDR);
+    if (::bind(fd.get(), as_address(address), address.size) == 0 && ::listen(fd.get(), waiting_connections) == 0) {
+      return fd;
+    }
+    if (errno != EADDRINUSE) throw system_error(errno, fmt::format("cannot listen on {}", place));
+    if (std::chrono::steady_clock::now() > deadline) {
+      throw Error(ErrorCode::conflict, fmt::format("somebody listens on {} already", place));
+    }
+    std::this_thread::sleep_for(pause_between_tries);
   }
-  return fd;
 }
 
 std::expected<UniqueFd, int> begin_connect(const SocketAddress& address) {

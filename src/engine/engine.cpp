@@ -12,13 +12,23 @@
 #include "engine/wakes.h"
 
 namespace pgtwig::engine {
+namespace {
+
+std::set<std::uint16_t> daemon_ports(const Config& config) {
+  std::set<std::uint16_t> ports;
+  if (config.proxy.is_enabled) ports.insert(config.proxy.port);
+  if (config.metrics.is_enabled) ports.insert(config.metrics.port);
+  return ports;
+}
+
+}  // namespace
 
 Engine::Engine(EngineParts parts)
     : parts_(std::move(parts)),
       opened_at_(parts_.clock->now()),
       events_(std::make_unique<EventBus>()),
       pools_(std::make_unique<Pools>(*this)),
-      ports_(std::make_unique<Ports>(*parts_.catalog, parts_.config.ports)),
+      ports_(std::make_unique<Ports>(*parts_.catalog, parts_.config.ports, daemon_ports(parts_.config))),
       instances_(std::make_unique<Instances>(*this)),
       operations_(std::make_unique<Operations>(*this)),
       sweeper_(std::make_unique<Sweeper>(*this)),
@@ -45,14 +55,24 @@ std::vector<postgres::Installation> Engine::installations() {
 }
 
 void Engine::set_endpoint(std::function<EndpointView()> describe) {
-  const std::lock_guard lock(endpoint_mutex_);
+  const std::lock_guard lock(places_mutex_);
   describe_endpoint_ = std::move(describe);
 }
 
 std::optional<EndpointView> Engine::endpoint() {
-  const std::lock_guard lock(endpoint_mutex_);
+  const std::lock_guard lock(places_mutex_);
   if (!describe_endpoint_) return std::nullopt;
   return describe_endpoint_();
+}
+
+void Engine::set_metrics_place(std::optional<MetricsPlaceView> place) {
+  const std::lock_guard lock(places_mutex_);
+  metrics_place_ = std::move(place);
+}
+
+std::optional<MetricsPlaceView> Engine::metrics_place() {
+  const std::lock_guard lock(places_mutex_);
+  return metrics_place_;
 }
 
 }  // namespace pgtwig::engine

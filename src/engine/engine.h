@@ -88,6 +88,9 @@ class Engine {
   // it. nullptr: there is none any more. From any thread.
   void set_endpoint(std::function<EndpointView()> describe);
   std::optional<EndpointView> endpoint();
+  // The same of the place where the metrics are served. From any thread.
+  void set_metrics_place(std::optional<MetricsPlaceView> place);
+  std::optional<MetricsPlaceView> metrics_place();
 
  private:
   EngineParts parts_;
@@ -95,8 +98,9 @@ class Engine {
   std::mutex installations_mutex_;
   std::vector<postgres::Installation> installations_;
   std::chrono::steady_clock::time_point installations_found_at_;
-  std::mutex endpoint_mutex_;
+  std::mutex places_mutex_;
   std::function<EndpointView()> describe_endpoint_;  // guarded by it
+  std::optional<MetricsPlaceView> metrics_place_;    // likewise
   NamedLocks locks_;
   Metrics metrics_;
   std::unique_ptr<EventBus> events_;

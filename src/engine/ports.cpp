@@ -31,7 +31,7 @@ Ports::Reservation::~Reservation() {
 }
 
 bool Ports::is_taken(const std::set<std::uint16_t>& used, std::uint16_t port) const {
-  return used.contains(port) || reserved_.contains(port) || !is_port_free(port);
+  return used.contains(port) || reserved_.contains(port) || daemons_.contains(port) || !is_port_free(port);
 }
 
 Ports::Reservation Ports::reserve(std::optional<std::uint16_t> wanted) {
@@ -42,6 +42,10 @@ Ports::Reservation Ports::reserve(std::optional<std::uint16_t> wanted) {
     if (used.contains(*wanted) || reserved_.contains(*wanted)) {
       throw Error(ErrorCode::already_exists, fmt::format("port {} belongs to another branch", *wanted),
                   "leave --port out to get a free one; `pgtwig branch list` shows all ports");
+    }
+    if (daemons_.contains(*wanted)) {
+      throw Error(ErrorCode::conflict, fmt::format("port {} is the daemon's own (proxy.port or metrics.port)", *wanted),
+                  "leave --port out to get a free one");
     }
     if (!is_port_free(*wanted)) {
       throw Error(ErrorCode::conflict, fmt::format("port {} is taken by another program", *wanted),

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "base/config.h"
 #include "catalog/catalog.h"
@@ -13,7 +14,9 @@ namespace pgtwig::engine {
 
 class Ports {
  public:
-  Ports(catalog::Catalog& catalog, PortRange range) : catalog_(catalog), range_(range) {}
+  // `daemons` are those that the daemon itself listens on, or would: no branch gets them.
+  Ports(catalog::Catalog& catalog, PortRange range, std::set<std::uint16_t> daemons)
+      : catalog_(catalog), range_(range), daemons_(std::move(daemons)) {}
 
   // A port that no other operation is given until this ends.
   class Reservation {
@@ -31,7 +34,7 @@ class Ports {
   };
 
   // `wanted`, or the next free one of the range. Throws Error already_exists when `wanted` belongs to another branch,
-  // conflict when somebody else listens there, no_space when the range is used up.
+  // conflict when somebody else listens there or the daemon would, no_space when the range is used up.
   Reservation reserve(std::optional<std::uint16_t> wanted);
 
  private:
@@ -39,6 +42,7 @@ class Ports {
 
   catalog::Catalog& catalog_;
   const PortRange range_;
+  const std::set<std::uint16_t> daemons_;
   std::mutex mutex_;
   std::set<std::uint16_t> reserved_;
   // Ports go round instead of filling gaps: a client of a branch that was just deleted must not find another branch

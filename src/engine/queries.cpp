@@ -165,7 +165,8 @@ StatusView get_status(Engine& engine) {
                   .pools = list_pools(engine),
                   .branches = list_branches(engine, std::nullopt),
                   .postgres_versions = {},
-                  .endpoint = engine.endpoint()};
+                  .endpoint = engine.endpoint(),
+                  .metrics = engine.metrics_place()};
   for (const auto& installation : engine.installations()) view.postgres_versions.push_back(installation.version);
   return view;
 }

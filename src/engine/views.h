@@ -231,6 +231,13 @@ struct EndpointView {
   std::vector<EndpointSessionsView> sessions;
 };
 
+// Where Prometheus can read the metrics.
+struct MetricsPlaceView {
+  std::string host;
+  std::uint16_t port = 0;
+  std::string problem;  // why nobody listens; empty: somebody does
+};
+
 struct StatusView {
   std::string version;
   int pid = 0;
@@ -239,7 +246,8 @@ struct StatusView {
   std::vector<PoolView> pools;
   std::vector<BranchView> branches;
   std::vector<std::string> postgres_versions;
-  std::optional<EndpointView> endpoint;  // absent: it is off
+  std::optional<EndpointView> endpoint;     // absent: it is off
+  std::optional<MetricsPlaceView> metrics;  // likewise
 };
 
 // One line of the event stream.

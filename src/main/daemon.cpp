@@ -122,18 +122,21 @@ void rebuild_catalog(const Installation& installation, const std::vector<std::fi
   log::info("the catalog of before is kept as {}", old_file.string());
 }
 
-// What keeps it from listening is logged: the rest of the daemon does without.
+// What keeps it from listening is for the log and for `pgtwig status`: the rest of the daemon does without.
 std::unique_ptr<api::MetricsServer> serve_metrics(engine::Engine& engine) {
   const Config::Metrics& config = engine.config().metrics;
   if (!config.is_enabled) return nullptr;
+  engine::MetricsPlaceView place{.host = config.listen, .port = config.port, .problem = {}};
+  std::unique_ptr<api::MetricsServer> server;
   try {
-    auto server = std::make_unique<api::MetricsServer>(engine, make_address(config.listen, config.port));
+    server = std::make_unique<api::MetricsServer>(engine, make_address(config.listen, config.port));
     log::info("metrics are served at {} port {}", config.listen, config.port);
-    return server;
   } catch (...) {
-    log::error("metrics are not served: {}", describe_current_exception());
-    return nullptr;
+    place.problem = describe_current_exception();
+    log::error("metrics are not served: {}", place.problem);
   }
+  engine.set_metrics_place(std::move(place));
+  return server;
 }
 
 void serve(engine::Engine& engine, bool is_root, StopSignal& stop_signal) {

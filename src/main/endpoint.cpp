@@ -2,9 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
-#include <thread>
-
 #include "base/log.h"
 #include "engine/use_cases.h"
 #include "postgres/connection.h"
@@ -12,9 +9,6 @@
 
 namespace pgtwig {
 namespace {
-
-constexpr std::chrono::milliseconds port_patience{500};
-constexpr std::chrono::milliseconds port_pause{10};
 
 // What the endpoint asks about branches, answered by the engine.
 class EngineDirectory final : public proxy::BranchDirectory {
@@ -77,19 +71,6 @@ proxy::ProxyOptions options_of(const engine::Engine& engine) {
           .refused_roles = {postgres::admin_role}};
 }
 
-// A killed daemon's port may be closed a moment after its lock.
-std::unique_ptr<proxy::Proxy> make_proxy(EngineDirectory& directory, engine::Engine& engine) {
-  const auto deadline = std::chrono::steady_clock::now() + port_patience;
-  for (;;) {
-    try {
-      return std::make_unique<proxy::Proxy>(directory, engine.metrics(), options_of(engine));
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::conflict || std::chrono::steady_clock::now() > deadline) throw;
-    }
-    std::this_thread::sleep_for(port_pause);
-  }
-}
-
 }  // namespace
 
 struct Endpoint::Impl {
@@ -101,7 +82,7 @@ struct Endpoint::Impl {
     view.certificate = config.tls_certificate.empty() ? proxy::authority_certificate(engine.paths().endpoint()).string()
                                                       : config.tls_certificate;
     try {
-      proxy = make_proxy(directory, engine);
+      proxy = std::make_unique<proxy::Proxy>(directory, engine.metrics(), options_of(engine));
       log::info("clients of all branches are served at {} port {}", config.listen, config.port);
     } catch (const Error& error) {
       view.problem = error.message();

@@ -1,32 +1,14 @@
 #include "postgres/libpq.h"
 
-#include <dlfcn.h>
-#include <fmt/format.h>
-
-#include <type_traits>
-
-#include "base/error.h"
+#include "base/runtime_library.h"
 
 namespace pgtwig::postgres {
 namespace {
 
-constexpr const char* library_name = "libpq.so.5";
-
 Libpq load() {
-  void* const library = ::dlopen(library_name, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    throw Error(ErrorCode::not_available, fmt::format("PostgreSQL's client library cannot be loaded: {}", ::dlerror()),
-                "install it: apt install libpq5");
-  }
-  const auto find = [library](auto& function, const char* name) {
-    function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(::dlsym(library, name));
-    if (function == nullptr) {
-      throw Error(ErrorCode::not_available, fmt::format("{} has no function {}", library_name, name),
-                  "install the libpq5 of this release");
-    }
-  };
+  const RuntimeLibrary library("libpq.so.5", "install PostgreSQL's client library: apt install libpq5");
   Libpq functions;
-#define PGTWIG_FIND(name) find(functions.name, "PQ" #name);
+#define PGTWIG_FIND(name) library.find(functions.name, "PQ" #name);
   PGTWIG_LIBPQ_FUNCTIONS(PGTWIG_FIND)
 #undef PGTWIG_FIND
   return functions;

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 
@@ -162,8 +163,21 @@ class Metrics(SystemTest):
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             taken.bind(("127.0.0.1", self.port))
             taken.listen()
-            self.run_pgtwig("status")
+            said = self.run_pgtwig("status").out
+            self.assertIn(f"! the metrics are not served: somebody listens on 127.0.0.1 port {self.port} already\n", said)
             self.assertIn("metrics are not served", self.pgtwig.log_tail())
+
+    def test_a_successor_gets_a_port_that_is_free_a_moment_later(self) -> None:
+        taken = socket.socket()
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", self.port))
+        taken.listen()
+        timer = threading.Timer(0.2, taken.close)
+        timer.start()
+        self.pgtwig.start_daemon()
+        timer.join()
+        self.assertIn(f"127.0.0.1 port {self.port}", self.run_pgtwig("status").out)
+        self.assertNotIn("not served", self.run_pgtwig("status").out)
 
 
 class OrdinaryUsersDaemon(SystemTest):

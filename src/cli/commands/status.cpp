@@ -20,15 +20,21 @@ std::string endpoint_text(const engine::StatusView& status) {
   return text;
 }
 
+std::string metrics_text(const engine::MetricsPlaceView& metrics) {
+  if (!metrics.problem.empty()) return "not served: " + without_control_characters(metrics.problem);
+  return fmt::format("{} port {}", metrics.host, metrics.port);
+}
+
 std::string daemon_card(const engine::StatusView& status, const Terminal& terminal, TimePoint now) {
-  return render_card(
-      {{"Daemon",
-        fmt::format("version {}, pid {}, started {}", status.version, status.pid, format_age(status.started_at, now))},
-       {"Root", status.root},
-       {"PostgreSQL",
-        status.postgres_versions.empty() ? "none found" : fmt::format("{}", fmt::join(status.postgres_versions, ", "))},
-       {"Endpoint", endpoint_text(status)}},
-      terminal);
+  std::vector<std::pair<std::string, std::string>> lines{
+      {"Daemon",
+       fmt::format("version {}, pid {}, started {}", status.version, status.pid, format_age(status.started_at, now))},
+      {"Root", status.root},
+      {"PostgreSQL",
+       status.postgres_versions.empty() ? "none found" : fmt::format("{}", fmt::join(status.postgres_versions, ", "))},
+      {"Endpoint", endpoint_text(status)}};
+  if (status.metrics) lines.emplace_back("Metrics", metrics_text(*status.metrics));
+  return render_card(lines, terminal);
 }
 
 // What is not as it should be, a line for each.
@@ -46,6 +52,8 @@ std::vector<std::string> find_problems(const engine::StatusView& status) {
   }
   if (status.endpoint && !status.endpoint->problem.empty())
     problems.push_back(fmt::format("the endpoint is not listening: {}", status.endpoint->problem));
+  if (status.metrics && !status.metrics->problem.empty())
+    problems.push_back(fmt::format("the metrics are not served: {}", status.metrics->problem));
   if (status.postgres_versions.empty())
     problems.emplace_back("no PostgreSQL was found; install one: apt install postgresql");
   return problems;

@@ -2,13 +2,13 @@
 // soname libzfs_core.so.3 in every OpenZFS from 0.8 on.
 #include "storage/zfs/core_library.h"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <array>
 #include <cerrno>
 
 #include "base/process.h"
+#include "base/runtime_library.h"
 #include "storage/zfs/zfs_error.h"
 #include "storage/zfs/zpool.h"
 
@@ -18,7 +18,6 @@ struct nvlist;  // nvlist_t, opaque
 
 namespace {
 
-constexpr const char* library_name = "libzfs_core.so.3";
 constexpr unsigned unique_names = 1;       // NV_UNIQUE_NAME
 constexpr int file_system_dataset = 2;     // LZC_DATSET_TYPE_ZFS
 constexpr std::size_t longest_name = 256;  // ZFS_MAX_DATASET_NAME_LEN
@@ -38,8 +37,6 @@ void load_module() {
 }  // namespace
 
 struct CoreLibrary::Symbols {
-  void* library = nullptr;
-
   int (*init)() = nullptr;
   void (*fini)() = nullptr;
   int (*exists)(const char*) = nullptr;
@@ -58,36 +55,24 @@ struct CoreLibrary::Symbols {
   int (*add_name)(nvlist*, const char*) = nullptr;
   int (*add_flag)(nvlist*, const char*, int) = nullptr;
 
-  template <class Function>
-  void find(Function& function, const char* name) {
-    // libnvpair is a dependency of libzfs_core, and is searched with it.
-    function = reinterpret_cast<Function>(dlsym(library, name));
-    if (function == nullptr)
-      throw Error(ErrorCode::not_available, fmt::format("{} has no function {}", library_name, name),
-                  "install the zfsutils-linux of this release");
-  }
-
-  void find_all() {
-    find(init, "libzfs_core_init");
-    find(fini, "libzfs_core_fini");
-    find(exists, "lzc_exists");
-    find(create, "lzc_create");
-    find(clone, "lzc_clone");
-    find(promote, "lzc_promote");
-    find(destroy, "lzc_destroy");
-    find(snapshot, "lzc_snapshot");
-    find(destroy_snaps, "lzc_destroy_snaps");
-    find(sync, "lzc_sync");
-    find(list_alloc, "nvlist_alloc");
-    find(list_free, "nvlist_free");
-    find(add_number, "nvlist_add_uint64");
-    find(add_text, "nvlist_add_string");
-    find(add_name, "nvlist_add_boolean");
-    find(add_flag, "nvlist_add_boolean_value");
-  }
-
-  ~Symbols() {
-    if (library != nullptr) dlclose(library);
+  // libnvpair is a dependency of libzfs_core, and is searched with it.
+  void find_all(const RuntimeLibrary& library) {
+    library.find(init, "libzfs_core_init");
+    library.find(fini, "libzfs_core_fini");
+    library.find(exists, "lzc_exists");
+    library.find(create, "lzc_create");
+    library.find(clone, "lzc_clone");
+    library.find(promote, "lzc_promote");
+    library.find(destroy, "lzc_destroy");
+    library.find(snapshot, "lzc_snapshot");
+    library.find(destroy_snaps, "lzc_destroy_snaps");
+    library.find(sync, "lzc_sync");
+    library.find(list_alloc, "nvlist_alloc");
+    library.find(list_free, "nvlist_free");
+    library.find(add_number, "nvlist_add_uint64");
+    library.find(add_text, "nvlist_add_string");
+    library.find(add_name, "nvlist_add_boolean");
+    library.find(add_flag, "nvlist_add_boolean_value");
   }
 };
 
@@ -117,11 +102,7 @@ class CoreLibrary::List {
 };
 
 CoreLibrary::CoreLibrary() : symbols_(std::make_unique<Symbols>()) {
-  symbols_->library = dlopen(library_name, RTLD_NOW | RTLD_LOCAL);
-  if (symbols_->library == nullptr)
-    throw Error(ErrorCode::not_available, fmt::format("ZFS cannot be used: {} is not installed", library_name),
-                "install ZFS: apt install zfsutils-linux (in Debian's contrib)");
-  symbols_->find_all();
+  symbols_->find_all(RuntimeLibrary("libzfs_core.so.3", "install ZFS: apt install zfsutils-linux (in Debian's contrib)"));
   int error_number = symbols_->init();
   if (error_number != 0) {
     load_module();

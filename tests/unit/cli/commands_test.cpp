@@ -477,6 +477,23 @@ TEST(Status, ShowsOnlyThePartThatWasAskedFor) {
   EXPECT_TRUE(world.console.data.starts_with("NAME"));
 }
 
+TEST(Status, SaysWhereTheMetricsAreAndWhenTheyAreNot) {
+  FakeWorld world;
+  engine::StatusView status;
+  status.started_at = fake_now();
+  status.postgres_versions = {"15.18"};
+  status.metrics = engine::MetricsPlaceView{.host = "127.0.0.1", .port = 9543, .problem = {}};
+  world.daemon.answers("GET /v1/status", api::to_json(status));
+  EXPECT_EQ(0, world.run({"status"}));
+  EXPECT_THAT(world.console.data, testing::HasSubstr("Metrics     127.0.0.1 port 9543\n"));
+  EXPECT_THAT(world.console.data, testing::Not(testing::HasSubstr("!")));
+  status.metrics->problem = "somebody listens there";
+  world.daemon.answers("GET /v1/status", api::to_json(status));
+  world.console.data.clear();
+  EXPECT_EQ(0, world.run({"status", "health"}));
+  EXPECT_EQ("! the metrics are not served: somebody listens there\n", world.console.data);
+}
+
 TEST(Operations, AreListedWithALimit) {
   FakeWorld world;
   world.daemon.answers("GET /v1/operations?limit=3", R"({"operations":[]})");

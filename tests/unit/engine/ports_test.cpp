@@ -46,7 +46,7 @@ UniqueFd listen_on(std::uint16_t port) {
 }
 
 TEST_F(PortsTest, GiveNoPortTwiceWhileItIsReserved) {
-  Ports ports(*catalog_, range);
+  Ports ports(*catalog_, range, {});
   const auto first = ports.reserve(std::nullopt);
   const auto second = ports.reserve(std::nullopt);
   EXPECT_EQ(first.port(), 22001);
@@ -55,7 +55,7 @@ TEST_F(PortsTest, GiveNoPortTwiceWhileItIsReserved) {
 }
 
 TEST_F(PortsTest, GoRoundInsteadOfGivingAPortAgainAtOnce) {
-  Ports ports(*catalog_, range);
+  Ports ports(*catalog_, range, {});
   {
     const auto released = ports.reserve(std::nullopt);
   }
@@ -64,13 +64,19 @@ TEST_F(PortsTest, GoRoundInsteadOfGivingAPortAgainAtOnce) {
 
 TEST_F(PortsTest, SkipWhatAnotherProgramListensOn) {
   const UniqueFd other = listen_on(22001);
-  Ports ports(*catalog_, range);
+  Ports ports(*catalog_, range, {});
+  EXPECT_EQ(ports.reserve(std::nullopt).port(), 22002);
+  EXPECT_EQ(code_of([&] { ports.reserve(22001); }), ErrorCode::conflict);
+}
+
+TEST_F(PortsTest, LeaveThoseOfTheDaemonAlone) {
+  Ports ports(*catalog_, range, {22001});
   EXPECT_EQ(ports.reserve(std::nullopt).port(), 22002);
   EXPECT_EQ(code_of([&] { ports.reserve(22001); }), ErrorCode::conflict);
 }
 
 TEST_F(PortsTest, SayWhenTheRangeIsUsedUp) {
-  Ports ports(*catalog_, range);
+  Ports ports(*catalog_, range, {});
   std::vector<Ports::Reservation> all;
   for (int count = 0; count < 4; ++count) all.push_back(ports.reserve(std::nullopt));
   EXPECT_EQ(code_of([&] { ports.reserve(std::nullopt); }), ErrorCode::no_space);
