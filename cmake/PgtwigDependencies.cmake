@@ -6,7 +6,8 @@ find_package(PkgConfig REQUIRED)
 
 set(Boost_USE_STATIC_LIBS ON)
 find_package(Boost 1.81 REQUIRED COMPONENTS json url)
-find_library(SQLite3_LIBRARY NAMES libsqlite3.a sqlite3)
+find_library(sqlite3_archive NAMES libsqlite3.a sqlite3 REQUIRED)
+set(SQLite3_LIBRARY ${sqlite3_archive})  # what SQLiteCpp's dependency would look for itself
 find_package(SQLiteCpp REQUIRED)
 pkg_check_modules(btrfsutil REQUIRED IMPORTED_TARGET libbtrfsutil)
 find_library(utf8proc_LIBRARY NAMES libutf8proc.a utf8proc REQUIRED)
@@ -23,8 +24,9 @@ target_link_libraries(utf8proc INTERFACE ${utf8proc_LIBRARY})
 target_include_directories(utf8proc SYSTEM INTERFACE ${utf8proc_INCLUDE_DIR})
 
 # Headers alone, as one file makes use of each: base/log.cpp and base/config.cpp.
-add_library(spdlog_headers INTERFACE)
-target_compile_definitions(spdlog_headers INTERFACE SPDLOG_FMT_EXTERNAL)
+add_library(log_and_toml_headers INTERFACE)
+target_include_directories(log_and_toml_headers SYSTEM INTERFACE ${spdlog_INCLUDE_DIR} ${tomlplusplus_INCLUDE_DIR})
+target_compile_definitions(log_and_toml_headers INTERFACE SPDLOG_FMT_EXTERNAL)
 
 # Debian has fmt as a shared library and as headers alone, which would be compiled again in every file. So it is compiled here, once.
 add_library(fmt_static STATIC ${CMAKE_SOURCE_DIR}/cmake/fmt.cpp)

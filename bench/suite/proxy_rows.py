@@ -12,7 +12,7 @@ from .report import Row, median
 from .stand import ENDPOINT_PORT, Branch, Stand, Unavailable, milliseconds, postgres_program, wait_until
 
 RELAY_PORT, PGBOUNCER_PORT = ENDPOINT_PORT + 1, ENDPOINT_PORT + 2
-ROUNDS = 15
+ROUNDS = 16
 SECONDS = 2
 
 
@@ -67,14 +67,16 @@ def proxy_select(stand: Stand) -> list[Row]:
     branch, _ = project.create()
     subprocess.run([postgres_program("pgbench"), "-iq", "-s", "10", branch.connection_string], check=True, capture_output=True)
     rivals = Rivals(stand, branch)
+    names = list(rivals.ports)
     rows = []
     try:
         for clients in (1, 16):
             measured: dict[str, list[float]] = {name: [] for name in rivals.ports}
             for turn in range(ROUNDS):
-                # Another one goes first each time.
-                names = list(rivals.ports)
-                for name in names[turn % len(names):] + names[:turn % len(names)]:
+                # In another order each time, so that nobody always follows the same one.
+                first = turn // 2 % len(names)
+                order = names[first:] + names[:first]
+                for name in order if turn % 2 == 0 else reversed(order):
                     measured[name].append(_select_only(branch, rivals.ports[name], clients))
             ours = measured["endpoint"]
             what = f"select-only by the endpoint, {clients} client{'s' if clients > 1 else ''}"

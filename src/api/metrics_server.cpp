@@ -30,18 +30,23 @@ struct MetricsServer::Impl {
               .patience = little_patience,
               .admit = [](const Peer&) {},
               .handle = [this](Request& request, Responder& responder) { answer(request, responder); }}),
+        place{.host = address.host(), .port = http.port(), .problem = {}},
         thread([this] { run(); }) {}
 
   ~Impl() {
     http.stop();
     thread.join();
+    engine.set_metrics_place(std::nullopt);
   }
 
   void run() {
+    engine.set_metrics_place(place);
     try {
       http.run();
     } catch (...) {
-      log::error("the metrics are served no longer: {}", describe_current_exception());
+      place.problem = describe_current_exception();
+      engine.set_metrics_place(place);
+      log::error("the metrics are served no longer: {}", place.problem);
     }
   }
 
@@ -66,6 +71,7 @@ struct MetricsServer::Impl {
 
   engine::Engine& engine;
   HttpServer http;
+  engine::MetricsPlaceView place;  // the thread's alone
   std::thread thread;
 };
 

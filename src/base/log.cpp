@@ -17,8 +17,7 @@ namespace pgtwig::log {
 
 namespace {
 
-// The library makes its logger when it is first asked for it; here that is before there is a second thread, so that the
-// thread sanitizer, which can't see into the library, has nothing to wonder about.
+// The library makes its logger when it is first asked for it; here that is before there is a second thread.
 [[maybe_unused]] const auto* const made_early = spdlog::default_logger_raw();
 
 constexpr std::size_t file_limit = 10u << 20;

@@ -14,16 +14,16 @@ RuntimeLibrary::RuntimeLibrary(std::string soname, std::string what_to_install)
       what_to_install_(std::move(what_to_install)),
       handle_(::dlopen(soname_.c_str(), RTLD_NOW | RTLD_LOCAL)) {
   if (handle_ == nullptr) {
-    const char* const reason = ::dlerror();
-    throw Error(ErrorCode::not_available, fmt::format("{} cannot be loaded: {}", soname_, reason ? reason : "unknown"),
-                what_to_install_);
+    const char* const reason = ::dlerror();  // begins with the soname
+    throw Error(ErrorCode::not_available, fmt::format("cannot load {}", reason ? reason : soname_.c_str()), what_to_install_);
   }
 }
 
 void* RuntimeLibrary::address_of(const char* name) const {
   void* const address = ::dlsym(handle_, name);
   if (address == nullptr) {
-    throw Error(ErrorCode::not_available, fmt::format("{} has no function {}", soname_, name), what_to_install_);
+    throw Error(ErrorCode::not_available, fmt::format("{} is of another release: it has no function {}", soname_, name),
+                what_to_install_);
   }
   return address;
 }

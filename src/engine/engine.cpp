@@ -12,16 +12,6 @@
 #include "engine/wakes.h"
 
 namespace pgtwig::engine {
-namespace {
-
-std::set<std::uint16_t> daemon_ports(const Config& config) {
-  std::set<std::uint16_t> ports;
-  if (config.proxy.is_enabled) ports.insert(config.proxy.port);
-  if (config.metrics.is_enabled) ports.insert(config.metrics.port);
-  return ports;
-}
-
-}  // namespace
 
 Engine::Engine(EngineParts parts)
     : parts_(std::move(parts)),

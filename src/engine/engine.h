@@ -88,7 +88,7 @@ class Engine {
   // it. nullptr: there is none any more. From any thread.
   void set_endpoint(std::function<EndpointView()> describe);
   std::optional<EndpointView> endpoint();
-  // The same of the place where the metrics are served. From any thread.
+  // The same of where the metrics are served. From any thread.
   void set_metrics_place(std::optional<MetricsPlaceView> place);
   std::optional<MetricsPlaceView> metrics_place();
 

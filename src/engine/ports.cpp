@@ -24,6 +24,20 @@ bool is_port_free(std::uint16_t port) {
   return ::bind(socket_fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
 }
 
+DaemonPorts daemon_ports(const Config& config) {
+  const auto is_where_branches_listen = [](const std::string& address) {
+    return address == "127.0.0.1" || address == "0.0.0.0" || address == "::";
+  };
+  DaemonPorts ports;
+  if (config.proxy.is_enabled && is_where_branches_listen(config.proxy.listen)) {
+    ports.emplace(config.proxy.port, "proxy.port");
+  }
+  if (config.metrics.is_enabled && is_where_branches_listen(config.metrics.listen)) {
+    ports.emplace(config.metrics.port, "metrics.port");
+  }
+  return ports;
+}
+
 Ports::Reservation::~Reservation() {
   if (ports_ == nullptr) return;
   const std::lock_guard lock(ports_->mutex_);
@@ -43,8 +57,8 @@ Ports::Reservation Ports::reserve(std::optional<std::uint16_t> wanted) {
       throw Error(ErrorCode::already_exists, fmt::format("port {} belongs to another branch", *wanted),
                   "leave --port out to get a free one; `pgtwig branch list` shows all ports");
     }
-    if (daemons_.contains(*wanted)) {
-      throw Error(ErrorCode::conflict, fmt::format("port {} is the daemon's own (proxy.port or metrics.port)", *wanted),
+    if (const auto own = daemons_.find(*wanted); own != daemons_.end()) {
+      throw Error(ErrorCode::conflict, fmt::format("port {} is the daemon's own: {}", *wanted, own->second),
                   "leave --port out to get a free one");
     }
     if (!is_port_free(*wanted)) {

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "base/config.h"
@@ -12,10 +14,14 @@
 
 namespace pgtwig::engine {
 
+// The daemon's own ports where branches listen, with the settings that say so: proxy.port, metrics.port.
+using DaemonPorts = std::map<std::uint16_t, std::string_view>;
+DaemonPorts daemon_ports(const Config& config);
+
 class Ports {
  public:
-  // `daemons` are those that the daemon itself listens on, or would: no branch gets them.
-  Ports(catalog::Catalog& catalog, PortRange range, std::set<std::uint16_t> daemons)
+  // `daemons` are those that the daemon itself listens on, or would: no branch is given one.
+  Ports(catalog::Catalog& catalog, PortRange range, DaemonPorts daemons)
       : catalog_(catalog), range_(range), daemons_(std::move(daemons)) {}
 
   // A port that no other operation is given until this ends.
@@ -42,7 +48,7 @@ class Ports {
 
   catalog::Catalog& catalog_;
   const PortRange range_;
-  const std::set<std::uint16_t> daemons_;
+  const DaemonPorts daemons_;
   std::mutex mutex_;
   std::set<std::uint16_t> reserved_;
   // Ports go round instead of filling gaps: a client of a branch that was just deleted must not find another branch

@@ -43,14 +43,20 @@ BranchView away_view(const Engine& engine, const catalog::ProjectRecord& project
 
 // Not part of what an operation answers: the kernel takes some 2 ms to show its table of connections.
 void add_connections(Engine& engine, BranchView& view) {
-  if (view.pid) view.connections = engine.connections().count(view.port);
+  if (!view.pid) return;
+  try {
+    view.connections = engine.connections().count(view.port);
+  } catch (const Error& error) {
+    view.warnings.push_back(fmt::format("its connections cannot be counted: {}", error.message()));
+  }
 }
 
 void add_branches(Engine& engine, const catalog::ProjectRecord& project, std::vector<BranchView>& views) {
   for (const auto& branch : engine.catalog().branches(project.id)) {
     try {
-      views.push_back(branch_view(engine, load_body(engine, project, branch)));
-      add_connections(engine, views.back());
+      BranchView view = branch_view(engine, load_body(engine, project, branch));
+      add_connections(engine, view);
+      views.push_back(std::move(view));
     } catch (const Error& error) {
       views.push_back(away_view(engine, project, branch, error));
     }

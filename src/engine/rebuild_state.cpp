@@ -233,8 +233,10 @@ class Collection {
   std::optional<std::uint16_t> free_port(std::uint16_t wanted) const {
     if (!used_ports_.contains(wanted)) return wanted;
     const PortRange& range = engine_.config().ports;
-    for (int port = range.first; port <= range.last; ++port) {
-      if (!used_ports_.contains(static_cast<std::uint16_t>(port))) return static_cast<std::uint16_t>(port);
+    const DaemonPorts daemons = daemon_ports(engine_.config());
+    for (int number = range.first; number <= range.last; ++number) {
+      const auto port = static_cast<std::uint16_t>(number);
+      if (!used_ports_.contains(port) && !daemons.contains(port)) return port;
     }
     return std::nullopt;
   }

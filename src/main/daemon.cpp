@@ -126,17 +126,16 @@ void rebuild_catalog(const Installation& installation, const std::vector<std::fi
 std::unique_ptr<api::MetricsServer> serve_metrics(engine::Engine& engine) {
   const Config::Metrics& config = engine.config().metrics;
   if (!config.is_enabled) return nullptr;
-  engine::MetricsPlaceView place{.host = config.listen, .port = config.port, .problem = {}};
-  std::unique_ptr<api::MetricsServer> server;
   try {
-    server = std::make_unique<api::MetricsServer>(engine, make_address(config.listen, config.port));
+    auto server = std::make_unique<api::MetricsServer>(engine, make_address(config.listen, config.port));
     log::info("metrics are served at {} port {}", config.listen, config.port);
+    return server;
   } catch (...) {
-    place.problem = describe_current_exception();
-    log::error("metrics are not served: {}", place.problem);
+    const std::string problem = describe_current_exception();
+    log::error("metrics are not served: {}", problem);
+    engine.set_metrics_place(engine::MetricsPlaceView{.host = config.listen, .port = config.port, .problem = problem});
+    return nullptr;
   }
-  engine.set_metrics_place(std::move(place));
-  return server;
 }
 
 void serve(engine::Engine& engine, bool is_root, StopSignal& stop_signal) {

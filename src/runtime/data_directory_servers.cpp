@@ -8,6 +8,7 @@
 #include <sys/shm.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <memory>
@@ -81,6 +82,9 @@ bool holds_lock_file(pid_t pid, const std::filesystem::path& data_directory) {
 std::vector<ServerProcess> find_servers_in(const std::filesystem::path& data_directory) {
   std::vector<ServerProcess> servers;
   const auto id = directory_id(data_directory);
+  if (!id && errno != ENOENT && errno != ENOTDIR) {
+    throw system_error(errno, fmt::format("cannot look at {}", data_directory.string()));
+  }
   if (!id) return servers;
   for (const pid_t pid : all_processes()) {
     if (!is_server_in(pid, *id)) continue;

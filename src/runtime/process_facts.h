@@ -18,7 +18,7 @@ struct DirectoryId {
   dev_t device;
   ino_t inode;
 };
-std::optional<DirectoryId> directory_id(const std::filesystem::path& directory);  // nullopt: there is none
+std::optional<DirectoryId> directory_id(const std::filesystem::path& directory);  // nullopt: errno says why
 
 // Whether it is the working directory of the process.
 bool works_in_directory(pid_t pid, const DirectoryId& directory);

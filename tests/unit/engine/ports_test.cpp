@@ -70,9 +70,20 @@ TEST_F(PortsTest, SkipWhatAnotherProgramListensOn) {
 }
 
 TEST_F(PortsTest, LeaveThoseOfTheDaemonAlone) {
-  Ports ports(*catalog_, range, {22001});
+  Ports ports(*catalog_, range, {{22001, "proxy.port"}});
   EXPECT_EQ(ports.reserve(std::nullopt).port(), 22002);
   EXPECT_EQ(code_of([&] { ports.reserve(22001); }), ErrorCode::conflict);
+}
+
+TEST(DaemonPorts, AreThoseOnTheAddressOfBranches) {
+  Config config;
+  config.proxy.is_enabled = true;
+  config.proxy.port = 5432;
+  config.metrics.port = 9543;
+  EXPECT_EQ(daemon_ports(config), (DaemonPorts{{5432, "proxy.port"}}));
+  config.metrics.is_enabled = true;
+  config.proxy.listen = "192.0.2.1";
+  EXPECT_EQ(daemon_ports(config), (DaemonPorts{{9543, "metrics.port"}}));
 }
 
 TEST_F(PortsTest, SayWhenTheRangeIsUsedUp) {
