@@ -1,5 +1,5 @@
-// The functions of fmt that are no templates, and those templates that its headers declare for whoever compiles them: the
-// instantiations of fmt's own src/format.cc for char, in versions 9 and 10.
+// The functions of fmt that are no templates, and those templates that its headers declare for whoever compiles them:
+// the instantiations of fmt's own src/format.cc for char, in versions 9 and 10.
 #include <fmt/format-inl.h>
 
 FMT_BEGIN_NAMESPACE

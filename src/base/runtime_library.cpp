@@ -15,7 +15,8 @@ RuntimeLibrary::RuntimeLibrary(std::string soname, std::string what_to_install)
       handle_(::dlopen(soname_.c_str(), RTLD_NOW | RTLD_LOCAL)) {
   if (handle_ == nullptr) {
     const char* const reason = ::dlerror();  // begins with the soname
-    throw Error(ErrorCode::not_available, fmt::format("cannot load {}", reason ? reason : soname_.c_str()), what_to_install_);
+    throw Error(ErrorCode::not_available, fmt::format("cannot load {}", reason ? reason : soname_.c_str()),
+                what_to_install_);
   }
 }
 

@@ -22,8 +22,8 @@ struct SocketAddress {
 
 // Throws Error invalid_argument when `host` is no numeric address.
 SocketAddress make_address(const std::string& host, std::uint16_t port);
-// Waits a moment for a taken port: that of a killed process is free a little later than its locks. Throws Error conflict
-// when it stays taken.
+// Waits a moment for a taken port: that of a killed process is free a little later than its locks. Throws Error
+// conflict when it stays taken.
 UniqueFd listen_on(const SocketAddress& address);
 // Begins to connect: the socket becomes writable when it is connected, or failed. What fails at once is an errno.
 std::expected<UniqueFd, int> begin_connect(const SocketAddress& address);

@@ -161,8 +161,8 @@ std::optional<Connection> try_to_enter(const ReadinessProbe& probe, SteadyTime d
                 fmt::format("PostgreSQL started but does not let pgtwig in: {}", connection.error().message),
                 fmt::format("its log: {}", probe.log_file.string()));
   }
-  // The same as pg_is_in_recovery() (its show hook asks RecoveryInProgress(), from PostgreSQL 14 on) without a look for a
-  // function, of which a server that has just started has none in its caches.
+  // The same as pg_is_in_recovery() (its show hook asks RecoveryInProgress(), from PostgreSQL 14 on) without a look for
+  // a function, of which a server that has just started has none in its caches.
   if (connection->value("SHOW in_hot_standby") != "off") return std::nullopt;
   return std::move(*connection);
 }

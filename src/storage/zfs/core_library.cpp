@@ -102,7 +102,8 @@ class CoreLibrary::List {
 };
 
 CoreLibrary::CoreLibrary() : symbols_(std::make_unique<Symbols>()) {
-  symbols_->find_all(RuntimeLibrary("libzfs_core.so.3", "install ZFS: apt install zfsutils-linux (in Debian's contrib)"));
+  symbols_->find_all(
+      RuntimeLibrary("libzfs_core.so.3", "install ZFS: apt install zfsutils-linux (in Debian's contrib)"));
   int error_number = symbols_->init();
   if (error_number != 0) {
     load_module();
