@@ -11,7 +11,7 @@ set_target_properties(pgtwig_helper PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_
 target_include_directories(pgtwig_helper PRIVATE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(pgtwig_helper PRIVATE -ffunction-sections -fdata-sections)
 target_link_options(pgtwig_helper PRIVATE -Wl,--gc-sections -s)
-target_link_libraries(pgtwig_helper PRIVATE pgtwig_flags fmt::fmt-header-only)
+target_link_libraries(pgtwig_helper PRIVATE pgtwig_flags fmt_static)
 if(NOT PGTWIG_SANITIZE)
   target_link_options(pgtwig_helper PRIVATE -static)
 endif()

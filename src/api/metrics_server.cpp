@@ -30,8 +30,10 @@ struct MetricsServer::Impl {
               .patience = little_patience,
               .admit = [](const Peer&) {},
               .handle = [this](Request& request, Responder& responder) { answer(request, responder); }}),
-        place{.host = address.host(), .port = http.port(), .problem = {}},
-        thread([this] { run(); }) {}
+        place{.host = address.host(), .port = http.port(), .problem = {}} {
+    engine.set_metrics_place(place);
+    thread = std::thread([this] { run(); });
+  }
 
   ~Impl() {
     http.stop();
@@ -40,7 +42,6 @@ struct MetricsServer::Impl {
   }
 
   void run() {
-    engine.set_metrics_place(place);
     try {
       http.run();
     } catch (...) {
@@ -71,7 +72,7 @@ struct MetricsServer::Impl {
 
   engine::Engine& engine;
   HttpServer http;
-  engine::MetricsPlaceView place;  // the thread's alone
+  engine::MetricsPlaceView place;
   std::thread thread;
 };
 

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "engine/view_of.h"
 
 namespace pgtwig::engine {
 
@@ -26,7 +27,7 @@ bool is_port_free(std::uint16_t port) {
 
 DaemonPorts daemon_ports(const Config& config) {
   const auto is_where_branches_listen = [](const std::string& address) {
-    return address == "127.0.0.1" || address == "0.0.0.0" || address == "::";
+    return address == loopback || address == "0.0.0.0" || address == "::";
   };
   DaemonPorts ports;
   if (config.proxy.is_enabled && is_where_branches_listen(config.proxy.listen)) {

@@ -257,15 +257,6 @@ std::string Connection::value(const std::string& sql, const std::vector<std::str
   return *rows.front().front();
 }
 
-std::vector<Row> Connection::query_prepared(const std::string& sql) {
-  const auto known = prepared_.find(sql);
-  if (known != prepared_.end()) return query("EXECUTE " + known->second);
-  const std::string name = fmt::format("pgtwig_{}", prepared_.size() + 1);
-  query(fmt::format("PREPARE {} AS {}", name, sql));
-  prepared_.emplace(sql, name);
-  return query("EXECUTE " + name);
-}
-
 std::vector<Row> Connection::query_within(std::chrono::milliseconds timeout, const std::string& sql) {
   const auto usual_timeout = std::exchange(statement_timeout_, timeout);
   try {
@@ -276,6 +267,16 @@ std::vector<Row> Connection::query_within(std::chrono::milliseconds timeout, con
     statement_timeout_ = usual_timeout;
     throw;
   }
+}
+
+std::vector<Row> Connection::query_prepared(const std::string& sql) {
+  auto statement = prepared_.find(sql);
+  if (statement == prepared_.end()) {
+    const std::string name = fmt::format("pgtwig_{}", prepared_.size() + 1);
+    query(fmt::format("PREPARE {} AS {}", name, sql));
+    statement = prepared_.emplace(sql, name).first;
+  }
+  return query("EXECUTE " + statement->second);
 }
 
 bool Connection::is_usable() {

@@ -59,10 +59,10 @@ class Connection {
   // no_space when its disk is full, timed_out when the statement timeout is over: the connection is closed, and the
   // server ends the statement when it notices.
   std::vector<Row> query(const std::string& sql, const std::vector<std::string>& parameters = {});
-  // The same for a statement that this connection will see again: it is planned once.
-  std::vector<Row> query_prepared(const std::string& sql);
   // The same with a statement timeout of its own.
   std::vector<Row> query_within(std::chrono::milliseconds timeout, const std::string& sql);
+  // query() for a statement that this connection will see again: it is planned once.
+  std::vector<Row> query_prepared(const std::string& sql);
   // The first column of the first row; throws when there is none.
   std::string value(const std::string& sql, const std::vector<std::string>& parameters = {});
   // Whether the other end still answers, without a round trip when it is plainly dead.
