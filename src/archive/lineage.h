@@ -68,6 +68,8 @@ struct Window {
 };
 // Oldest first, merged where they touch. A restore point without WAL after it is a window of one moment.
 std::vector<Window> windows(const Lineage& lineage);
+// Why a time can't be had that is in none of them: in words, with all that there is instead.
+std::string out_of_reach(TimePoint time, const std::vector<Window>& windows);
 
 struct Gap {
   Segment first;

@@ -16,6 +16,32 @@ constexpr std::uint64_t usual_page_size = 8192;
 // At a gap, replay ends before the record that goes on behind it. Records can be longer than this, and hardly ever are.
 constexpr std::uint64_t longest_usual_record = 1 << 20;
 
+std::string outside(const std::string& target, const std::string& reachable) {
+  if (reachable.empty()) return fmt::format("{} can't be recovered: there is no restore point yet", target);
+  return fmt::format("{} is outside of what can be recovered, which is {}", target, reachable);
+}
+
+template <class Describe>
+std::string describe(const std::vector<Window>& windows, Describe describe_window) {
+  std::vector<std::string> texts;
+  for (const Window& window : windows) texts.push_back(describe_window(window));
+  return fmt::format("{}", fmt::join(texts, ", and "));
+}
+
+std::string describe_times(const std::vector<Window>& windows) {
+  return describe(windows, [](const Window& window) {
+    if (window.from == window.to) return format_rfc3339(window.from);
+    return fmt::format("from {} to {}", format_rfc3339(window.from), format_rfc3339(window.to));
+  });
+}
+
+std::string describe_lsns(const std::vector<Window>& windows) {
+  return describe(windows, [](const Window& window) {
+    if (window.from_lsn == window.to_lsn) return format_lsn(window.from_lsn);
+    return fmt::format("from {} to {}", format_lsn(window.from_lsn), format_lsn(window.to_lsn));
+  });
+}
+
 class Planner {
  public:
   explicit Planner(const Lineage& lineage)
@@ -23,7 +49,7 @@ class Planner {
 
   std::expected<ReplayPlan, std::string> plan(TimePoint target) const {
     const Piece* best = nearest([&](const Piece& piece) { return piece.from <= target && target <= piece.to; });
-    if (best == nullptr) return std::unexpected(outside(format_rfc3339(target), describe_times()));
+    if (best == nullptr) return std::unexpected(out_of_reach(target, windows(lineage_)));
     ReplayPlan plan = plan_of(*best);
     plan.link = best->view->link();
     while (plan.link > 0 && lineage_.links[plan.link].source_time >= target) --plan.link;
@@ -41,7 +67,7 @@ class Planner {
 
   std::expected<ReplayPlan, std::string> plan(Lsn target) const {
     const Piece* best = nearest([&](const Piece& piece) { return piece.from_lsn <= target && target <= piece.to_lsn; });
-    if (best == nullptr) return std::unexpected(outside(format_lsn(target), describe_lsns()));
+    if (best == nullptr) return std::unexpected(outside(format_lsn(target), describe_lsns(windows(lineage_))));
     ReplayPlan plan = plan_of(*best);
     plan.link = std::min(link_at(lineage_, target), best->view->link());
     plan.expected_end = target;
@@ -78,7 +104,7 @@ class Planner {
 
   std::expected<ReplayPlan, std::string> plan(const EndOfWal&) const {
     const Piece* best = nearest([](const Piece& piece) { return piece.is_open; });
-    if (best == nullptr) return std::unexpected(outside("the end of its WAL", describe_times()));
+    if (best == nullptr) return std::unexpected(outside("the end of its WAL", describe_times(windows(lineage_))));
     return plan_of(*best);
   }
 
@@ -147,36 +173,16 @@ class Planner {
     return histories;
   }
 
-  static std::string outside(const std::string& target, const std::string& reachable) {
-    if (reachable.empty()) return fmt::format("{} can't be recovered: there is no restore point yet", target);
-    return fmt::format("{} is outside of what can be recovered, which is {}", target, reachable);
-  }
-
-  template <class Describe>
-  std::string describe(Describe describe_window) const {
-    std::vector<std::string> texts;
-    for (const Window& window : windows(lineage_)) texts.push_back(describe_window(window));
-    return fmt::format("{}", fmt::join(texts, ", and "));
-  }
-  std::string describe_times() const {
-    return describe([](const Window& window) {
-      if (window.from == window.to) return format_rfc3339(window.from);
-      return fmt::format("from {} to {}", format_rfc3339(window.from), format_rfc3339(window.to));
-    });
-  }
-  std::string describe_lsns() const {
-    return describe([](const Window& window) {
-      if (window.from_lsn == window.to_lsn) return format_lsn(window.from_lsn);
-      return fmt::format("from {} to {}", format_lsn(window.from_lsn), format_lsn(window.to_lsn));
-    });
-  }
-
   const Lineage& lineage_;
   std::vector<View> views_;
   std::vector<Piece> pieces_;
 };
 
 }  // namespace
+
+std::string out_of_reach(TimePoint time, const std::vector<Window>& windows) {
+  return outside(format_rfc3339(time), describe_times(windows));
+}
 
 std::expected<ReplayPlan, std::string> plan_replay(const Lineage& lineage, const Target& target) {
   const Planner planner(lineage);

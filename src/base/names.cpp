@@ -237,6 +237,10 @@ std::expected<Point, std::string> parse_point(std::string_view text) {
   if (begins_with_date(text) && (text.size() == 10 || text[10] == 'T' || text[10] == 't' || text[10] == ' ')) {
     return parse_time(text);
   }
+  if (const std::size_t at = text.find('@'); at != text.npos) {
+    return std::unexpected(
+        fmt::format("'{}' has a branch in it; the moment alone is '{}'", shown(text), shown(text.substr(at + 1))));
+  }
   // No snapshot has a slash in its name, so that an LSN is never mistaken for one.
   if (text.find('/') != text.npos) {
     auto lsn = parse_lsn(text);

@@ -294,7 +294,13 @@ RecoveryPlan plan_recovery(Engine& engine, const Body& branch, const Point& poin
     last.written_until = std::max(last.written_until, end ? end : end_of_stopped(branch));
   }
   auto replay = archive::plan_replay(*lineage, moment.target);
-  if (!replay) throw cannot_recover(branch.name(), moment.text, replay.error());
+  if (!replay) {
+    // The body of then is not all that the branch has been.
+    const auto* time = std::get_if<TimePoint>(&moment.target);
+    throw cannot_recover(
+        branch.name(), moment.text,
+        time ? archive::out_of_reach(*time, branch_windows(engine, reader, branch.branch.id)) : replay.error());
+  }
   const auto start = engine.catalog().find_snapshot(replay->start.volume);
   if (!start) throw Error(ErrorCode::busy, "the restore point was deleted meanwhile", "try again");
   std::set<IncarnationId> flushed{branch.branch.incarnation};
