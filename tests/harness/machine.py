@@ -56,7 +56,15 @@ def _stat_fields(pid: int) -> list[str]:
 
 def _start_ticks(pid: int) -> str | None:
     fields = _stat_fields(pid)
-    return fields[19] if fields and fields[0] != "Z" else None
+    return fields[19] if fields and not (fields[0] == "Z" and _has_ended(pid)) else None
+
+
+def _has_ended(zombie: int) -> bool:
+    """A killed one is a zombie as soon as its first thread has ended; the files and sockets are open until the last has."""
+    try:
+        return len(os.listdir(f"/proc/{zombie}/task")) <= 1
+    except OSError:
+        return True
 
 
 def process(pid: int) -> Process | None:
