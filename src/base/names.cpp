@@ -229,6 +229,11 @@ std::expected<Point, std::string> parse_point(std::string_view text) {
   if (text == "now") return Point(Now{});
   if (text.starts_with(transaction_prefix)) return parse_transaction(text.substr(transaction_prefix.size()));
   if (text.starts_with(restore_point_prefix)) return parse_restore_point(text.substr(restore_point_prefix.size()));
+  if (const std::size_t at = text.find('@'); at != text.npos) {
+    return std::unexpected(
+        fmt::format("'{}' has an '@' in it: if what is before it is a branch, the moment alone is '{}'", shown(text),
+                    shown(text.substr(at + 1))));
+  }
   if (text.ends_with(" ago")) {
     auto duration = parse_duration(text.substr(0, text.size() - 4));
     if (!duration) return std::unexpected(duration.error());
@@ -236,10 +241,6 @@ std::expected<Point, std::string> parse_point(std::string_view text) {
   }
   if (begins_with_date(text) && (text.size() == 10 || text[10] == 'T' || text[10] == 't' || text[10] == ' ')) {
     return parse_time(text);
-  }
-  if (const std::size_t at = text.find('@'); at != text.npos) {
-    return std::unexpected(
-        fmt::format("'{}' has a branch in it; the moment alone is '{}'", shown(text), shown(text.substr(at + 1))));
   }
   // No snapshot has a slash in its name, so that an LSN is never mistaken for one.
   if (text.find('/') != text.npos) {

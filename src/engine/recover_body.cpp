@@ -297,9 +297,11 @@ RecoveryPlan plan_recovery(Engine& engine, const Body& branch, const Point& poin
   if (!replay) {
     // The body of then is not all that the branch has been.
     const auto* time = std::get_if<TimePoint>(&moment.target);
-    throw cannot_recover(
-        branch.name(), moment.text,
-        time ? archive::out_of_reach(*time, branch_windows(engine, reader, branch.branch.id)) : replay.error());
+    const auto windows = time ? branch_windows(engine, reader, branch.branch.id) : std::vector<archive::Window>();
+    const bool is_outside = std::ranges::none_of(
+        windows, [&](const archive::Window& window) { return window.from <= *time && *time <= window.to; });
+    throw cannot_recover(branch.name(), moment.text,
+                         time && is_outside ? archive::out_of_reach(*time, windows) : replay.error());
   }
   const auto start = engine.catalog().find_snapshot(replay->start.volume);
   if (!start) throw Error(ErrorCode::busy, "the restore point was deleted meanwhile", "try again");

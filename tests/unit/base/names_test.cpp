@@ -157,6 +157,7 @@ TEST(Points, AreRefusedWhenMalformed) {
   }
   EXPECT_THAT(parse_point("2026-03-01").error(), HasSubstr("a day, not a moment"));
   EXPECT_THAT(parse_point("demo/main@four").error(), HasSubstr("the moment alone is 'four'"));
+  EXPECT_THAT(parse_point("demo/main@2 hours ago").error(), HasSubstr("the moment alone is '2 hours ago'"));
   EXPECT_THAT(parse_point("2026-03-01T12:00:00").error(), HasSubstr("time zone"));
 }
 
