@@ -183,18 +183,19 @@ Moment moment_at(Engine& engine, const Body& branch, TimePoint time, std::string
   return {.body = body.id, .target = time, .text = std::move(text)};
 }
 
-Error no_window(const Body& branch, const std::string& text, const std::string& why) {
-  return Error(ErrorCode::invalid_argument, fmt::format("{} cannot be recovered to {}: {}", branch.name(), text, why),
-               fmt::format("`pgtwig wal info {}` shows what can be", branch.name()));
-}
-
 }  // namespace
+
+Error cannot_recover(const std::string& branch, const std::string& text, const std::string& why) {
+  return Error(ErrorCode::invalid_argument, fmt::format("{} cannot be recovered to {}: {}", branch, text, why),
+               fmt::format("`pgtwig wal info {}` shows what can be", branch));
+}
 
 Moment moment_of(Engine& engine, const Body& branch, const Point& point) {
   const TimePoint now = engine.clock().now();
   const auto at = [&](TimePoint time) {
     const std::string text = format_rfc3339(time);
-    if (time > now) throw no_window(branch, text, fmt::format("that is in the future, now is {}", format_rfc3339(now)));
+    if (time > now)
+      throw cannot_recover(branch.name(), text, fmt::format("that is in the future, now is {}", format_rfc3339(now)));
     return moment_at(engine, branch, time, text);
   };
   const auto present = [&](archive::Target target, std::string text) {

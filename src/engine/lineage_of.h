@@ -9,6 +9,7 @@
 
 #include "archive/lineage.h"
 #include "archive/local_archive.h"
+#include "base/error.h"
 #include "engine/instances.h"
 #include "engine/views.h"
 #include "engine/wal_files.h"
@@ -62,6 +63,8 @@ struct Moment {
   archive::Target target;
   std::string text;  // "2026-11-21T06:40:10Z", "0/3000148": for messages and origins
 };
+// The refusal of a point of "demo/dev", by the text that names it, with a hint where to see which can be had.
+Error cannot_recover(const std::string& branch, const std::string& text, const std::string& why);
 // What a point that is neither now nor a snapshot means on a branch: times follow the branch through its resets and
 // restores, everything else is looked for in its present body's history. Throws Error invalid_argument for a time in
 // the future, or before anything that is known of it.

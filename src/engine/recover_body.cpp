@@ -23,11 +23,6 @@ namespace {
 // Without a further segment being fetched: a segment takes seconds, the checkpoint at the end perhaps minutes.
 constexpr std::chrono::minutes replay_patience{10};
 
-Error cannot_recover(const std::string& branch, const std::string& text, const std::string& why) {
-  return Error(ErrorCode::invalid_argument, fmt::format("{} cannot be recovered to {}: {}", branch, text, why),
-               fmt::format("`pgtwig wal info {}` shows what can be", branch));
-}
-
 // The branch whose present body this is.
 std::optional<Body> living_body(Engine& engine, const catalog::ProjectRecord& project, const IncarnationId& id) {
   const auto record = engine.catalog().find_incarnation(id);
@@ -296,12 +291,12 @@ RecoveryPlan plan_recovery(Engine& engine, const Body& branch, const Point& poin
   auto replay = archive::plan_replay(*lineage, moment.target);
   if (!replay) {
     // The body of then is not all that the branch has been.
-    const auto* time = std::get_if<TimePoint>(&moment.target);
-    const auto windows = time ? branch_windows(engine, reader, branch.branch.id) : std::vector<archive::Window>();
-    const bool is_outside = std::ranges::none_of(
-        windows, [&](const archive::Window& window) { return window.from <= *time && *time <= window.to; });
-    throw cannot_recover(branch.name(), moment.text,
-                         time && is_outside ? archive::out_of_reach(*time, windows) : replay.error());
+    if (const auto* time = std::get_if<TimePoint>(&moment.target)) {
+      const auto windows = branch_windows(engine, reader, branch.branch.id);
+      const auto has_time = [&](const archive::Window& window) { return window.from <= *time && *time <= window.to; };
+      if (std::ranges::none_of(windows, has_time)) replay = std::unexpected(archive::out_of_reach(*time, windows));
+    }
+    throw cannot_recover(branch.name(), moment.text, replay.error());
   }
   const auto start = engine.catalog().find_snapshot(replay->start.volume);
   if (!start) throw Error(ErrorCode::busy, "the restore point was deleted meanwhile", "try again");
