@@ -2,16 +2,19 @@
 PostgreSQL that is installed. No registry, no service of the machine and no network is used."""
 
 import fcntl
+import hashlib
 import os
 import pathlib
 import shutil
 import signal
 import subprocess
 import time
+from typing import Callable
 
 from . import machine
 
-IMAGES = pathlib.Path(__file__).resolve().parents[2] / "build/test-images"
+# What every test would make again, and all the same: made by the first that needs it.
+CACHE = pathlib.Path(__file__).resolve().parents[2] / "build/test-images"
 # Debian's, whatever else called docker comes first on PATH: a client alone can't run anything.
 DOCKER = "/usr/bin/docker"
 DOCKERD = shutil.which("dockerd", path="/usr/sbin:/usr/bin") or "/usr/sbin/dockerd"
@@ -58,6 +61,8 @@ exit 99
 """
 GLIBC_LOADER = b"/lib64/ld-linux-x86-64.so.2"
 MUSL_LOADER = b"/lib/ld-musl-x86_64.so.1"
+# Of what is copied into it: what a server without JIT can do without, and half of it is large.
+LEFT_OUT = shutil.ignore_patterns("bitcode", "llvmjit*", "pgxs", "man", "right")
 # What initdb and PostgreSQL run by themselves, and what a test looks around with.
 TOOLS = ("sh", "cat", "sleep", "ls")
 
@@ -79,7 +84,7 @@ def _copy(source: pathlib.Path, root: pathlib.Path) -> None:
     target = root / str(source.resolve() if source.is_symlink() and source.is_dir() else source).lstrip("/")
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("bitcode", "llvmjit*", "pgxs"))
+        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, ignore=LEFT_OUT)
     elif not target.exists():
         shutil.copy(source, target)
 
@@ -96,7 +101,8 @@ def _make_root(programs: pathlib.Path, root: pathlib.Path) -> None:
                    pathlib.Path("/usr/lib/locale/C.utf8")):
         if folder.is_dir():
             _copy(folder, root)
-    executables = [path for path in programs.iterdir() if path.is_file()] + list((programs.parent / "lib").glob("*.so"))
+    copied = root / str(programs.parent).lstrip("/")
+    executables = [path for path in (copied / "bin").iterdir() if path.is_file()] + list((copied / "lib").glob("*.so"))
     for tool in TOOLS:
         path = pathlib.Path(shutil.which(tool, path="/usr/bin:/bin")).resolve()
         shutil.copy(path, root / "usr/bin" / tool)
@@ -132,28 +138,42 @@ def _make_alpine(programs: pathlib.Path, root: pathlib.Path) -> None:
     (root / "etc/group").write_text("root:x:0:\npostgres:x:70:\n")
 
 
-def build_context(programs: pathlib.Path, layout: str = "") -> pathlib.Path:
-    """A folder that `docker build` takes, made once for each layout and version of the installed PostgreSQL."""
-    said = subprocess.run([programs / "postgres", "-V"], capture_output=True, text=True).stdout
-    folder = IMAGES / ("".join(letter if letter.isalnum() or letter == "." else "-" for letter in said.strip()) + layout)
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    with open(IMAGES / "lock", "w") as lock:
+def made_once(name: str, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
+    """A folder of the cache; `make` fills it where it is missing. A change of this file makes everything anew."""
+    folder = CACHE / f"{hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()[:8]}-{name}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(f"{folder}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            _make_root(programs, folder / "root")
-            if layout == "-official":
-                _make_official(folder / "root")
-            elif layout == "-alpine":
-                _make_alpine(programs, folder / "root")
-            (folder / "home/data").mkdir(parents=True)
-            for part in ("root", "home"):
-                subprocess.run(["tar", "--numeric-owner", "--owner=0", "--group=0", "-C", folder / part, "-cf", folder / f"{part}.tar", "."],
-                               check=True)
-                shutil.rmtree(folder / part)
-            (folder / "Dockerfile").write_text(LAYOUTS[layout].format(programs=programs, version=programs.parent.name))
-            (folder / "complete").touch()
+        if not folder.exists():
+            making = folder.with_name(folder.name + ".making")
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir()
+            make(making)
+            making.rename(folder)
     return folder
+
+
+def image_name(programs: pathlib.Path, layout: str = "") -> str:
+    said = subprocess.run([programs / "postgres", "-V"], capture_output=True, text=True).stdout
+    return "".join(letter if letter.isalnum() or letter == "." else "-" for letter in said.strip()) + layout
+
+
+def build_context(programs: pathlib.Path, layout: str = "") -> pathlib.Path:
+    """A folder that `docker build` takes, of the installed PostgreSQL."""
+    def make(folder: pathlib.Path) -> None:
+        _make_root(programs, folder / "root")
+        if layout == "-official":
+            _make_official(folder / "root")
+        elif layout == "-alpine":
+            _make_alpine(programs, folder / "root")
+        (folder / "home/data").mkdir(parents=True)
+        for part in ("root", "home"):
+            subprocess.run(["tar", "--numeric-owner", "--owner=0", "--group=0", "-C", folder / part, "-cf", folder / f"{part}.tar", "."],
+                           check=True)
+            shutil.rmtree(folder / part)
+        (folder / "Dockerfile").write_text(LAYOUTS[layout].format(programs=programs, version=programs.parent.name))
+
+    return made_once(image_name(programs, layout), make)
 
 
 def test_network(bridge: str) -> str:
@@ -201,8 +221,20 @@ class Docker(Engine):
         self.bridge = bridge
         if bridge:
             self._make_bridge()
+        subprocess.run(["cp", "--archive", "--reflink=auto", self._data_with_image(), self.folder / "data"], check=True)
         self.start()
-        self.build()
+
+    def _data_with_image(self) -> pathlib.Path:
+        """What a dockerd of this version keeps once the image was built."""
+        def make(into: pathlib.Path) -> None:
+            self.start()
+            self.build()
+            self._end_daemon()
+            subprocess.run(["cp", "--archive", *(self.folder / "data").iterdir(), into], check=True)
+            shutil.rmtree(self.folder / "data")
+
+        program = os.stat(DOCKERD)
+        return made_once(f"{image_name(self.programs)}-docker-{program.st_size}-{int(program.st_mtime)}", make)
 
     def build(self, layout: str = "") -> str:
         """Makes the image and returns its name."""
@@ -247,13 +279,16 @@ class Docker(Engine):
         # Where process 1 is slow to reap it, the next dockerd would take it for alive, and wait for its answer.
         pid_file.unlink(missing_ok=True)
 
-    def stop(self) -> None:
+    def _end_daemon(self) -> None:
         if self.daemon and self.daemon.poll() is None:
             self.daemon.send_signal(signal.SIGTERM)
             try:
                 self.daemon.wait(60)
             except subprocess.TimeoutExpired:
                 self.daemon.kill()
+
+    def stop(self) -> None:
+        self._end_daemon()
         if self.bridge:
             subprocess.run(["ip", "link", "delete", self.bridge], capture_output=True)
 
@@ -270,6 +305,7 @@ class Podman(Engine):
             raise NotAvailable(f"{missing} is missing; scripts/install-packages containers installs it")
         self.folder = folder / "p"
         self.folder.mkdir()
+        self.programs = programs
         if account != "root":
             self.as_user = ["setpriv", f"--reuid={account}", f"--regid={account}", "--init-groups"]
             shutil.chown(self.folder, account, account)
@@ -280,13 +316,35 @@ class Podman(Engine):
             f'tmp_dir = "{self.folder}/tmp"\n'
             + (f'[network]\nnetwork_config_dir = "{self.folder}/networks"\ndefault_network = "{bridge}"\n'
                f'default_subnet = "{test_network(bridge)}.0/24"\n' if bridge else ""))
-        (self.folder / "storage.conf").write_text(
-            f'[storage]\ndriver = "overlay"\nrunroot = "{self.folder}/run"\ngraphroot = "{self.folder}/data"\n')
-        context = build_context(programs)
         try:
-            self.run("build", "--quiet", "--isolation", "chroot", "--tag", f"postgres:{programs.parent.name}", str(context))
+            if account == "root":
+                self._store(self.folder / "data", self._store_with_image())
+            else:  # another user's ids stand in its files
+                self._store(self.folder / "data")
+                self._build()
         except AssertionError as error:
             raise NotAvailable(f"podman does not run here: {error}") from None
+
+    def _store(self, folder: pathlib.Path, images: pathlib.Path | None = None) -> None:
+        """Containers and what it builds are kept in `folder`; there may be images in another, which it only reads."""
+        (self.folder / "storage.conf").write_text(
+            f'[storage]\ndriver = "overlay"\nrunroot = "{self.folder}/run"\ngraphroot = "{folder}"\n'
+            + (f'[storage.options]\nadditionalimagestores = ["{images}"]\n' if images else ""))
+
+    def _build(self) -> None:
+        self.run("build", "--quiet", "--isolation", "chroot", "--tag", f"postgres:{self.programs.parent.name}",
+                 str(build_context(self.programs)))
+
+    def _store_with_image(self) -> pathlib.Path:
+        def make(into: pathlib.Path) -> None:
+            self._store(into)
+            self._build()
+            # It leaves its folder mounted on itself.
+            subprocess.run(["umount", into / "overlay"], capture_output=True)
+            for folder in (self.folder / "run", self.folder / "tmp"):
+                shutil.rmtree(folder)
+
+        return made_once(f"{image_name(self.programs)}-podman", make)
 
     def environment(self) -> dict[str, str]:
         return {"CONTAINERS_CONF": f"{self.folder}/containers.conf", "CONTAINERS_STORAGE_CONF": f"{self.folder}/storage.conf",
