@@ -170,15 +170,9 @@ namespace {
 // The body that a branch had at a time; before its first one was there, that one, whose lineage leads further back.
 Moment moment_at(Engine& engine, const Body& branch, TimePoint time, std::string text) {
   const auto bodies = engine.catalog().incarnations(branch.branch.id);
-  if (bodies.empty()) return {.body = branch.branch.incarnation, .target = time, .text = std::move(text)};
   const auto after = std::ranges::find_if(bodies, [&](const auto& body) { return body.began_at > time; });
-  const catalog::IncarnationRecord& body = after == bodies.begin() ? bodies.front() : *std::prev(after);
-  // A body that was recovered goes on from an earlier moment than the one at which it began; nothing was between them.
-  for (std::optional link = body; link && link->source && time < link->began_at;
-       link = engine.catalog().find_incarnation(*link->source)) {
-    time = std::min(time, link->source_time);
-  }
-  return {.body = body.id, .target = time, .text = std::move(text)};
+  const auto body = after == bodies.begin() ? after : std::prev(after);
+  return {.body = bodies.empty() ? branch.branch.incarnation : body->id, .target = time, .text = std::move(text)};
 }
 
 }  // namespace

@@ -188,6 +188,20 @@ class Histories(RecoveryTest):
         self.create_at("demo/before", "demo/dev", between)
         self.assertEqual(self.rows("demo/before"), "1")
 
+    def test_times_before_a_recovered_branch_lead_back_through_where_it_came_from(self) -> None:
+        self.insert("demo/main", 1)
+        earlier = self.moment()
+        self.insert("demo/main", 2)
+        then = self.moment()
+        self.insert("demo/main", 3)
+        later = self.moment()
+        self.create_at("demo/recovered", "demo/main", then)
+        self.insert("demo/recovered", 10)
+        self.create_at("demo/earlier", "demo/recovered", earlier)
+        # It was not there yet, and what its source became is not its history.
+        self.create_at("demo/later", "demo/recovered", later)
+        self.assertEqual([self.rows(name) for name in ("demo/earlier", "demo/later")], ["1", "1 2"])
+
     def test_times_follow_a_branch_through_reset_and_restore(self) -> None:
         self.insert("demo/main", 1)
         self.run_pgtwig("branch", "create", "demo/dev")
