@@ -28,6 +28,7 @@ class Rivals:
 
     def __init__(self, stand: Stand, branch: Branch) -> None:
         self.processes: list[subprocess.Popen] = []
+        self.loads = stand.loads  # what ends with the stand, should nobody stop it before
         self.pids = {"endpoint": stand.daemon_pid()}
         self.ports = {"direct": branch.view["port"], "endpoint": ENDPOINT_PORT}
         self._start("bare relay", [str(stand.floor_program.parent / "relay"), str(RELAY_PORT), str(branch.view["port"])],
@@ -45,13 +46,13 @@ class Rivals:
                                       "-q", str(folder / "pgbouncer.ini")], PGBOUNCER_PORT)
 
     def _start(self, name: str, command: list[str], port: int) -> None:
-        # In a session of its own, as the daemon and every service is: the kernel shares out processors by sessions (sched(7), autogroup),
-        # and what belongs to pgbench's would have an advantage of some percent.
+        if _listens(port):
+            raise Unavailable(f"port {port} is another program's")
+        # In a session of its own, as the daemon is: the kernel schedules by sessions (sched(7), autogroup), and all should stand alike.
         self.processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                                stderr=subprocess.DEVNULL, start_new_session=True))
+        self.loads.append(self.processes[-1])
         wait_until(lambda: _listens(port), f"{command[0]} listens", 10)
-        if self.processes[-1].poll() is not None:
-            raise Unavailable(f"port {port} is another program's")
         self.pids[name] = self.processes[-1].pid  # setpriv has become what it runs
         self.ports[name] = port
 

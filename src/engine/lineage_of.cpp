@@ -167,12 +167,20 @@ const std::vector<catalog::SnapshotRecord>& LineageReader::snapshots(const Branc
 
 namespace {
 
-// The body that a branch had at a time; before its first one was there, that one, whose lineage leads further back.
+// The body that a branch had at a time, and before the branch was there the bodies that its first one was made of, each
+// up to the moment at which the next continued it.
 Moment moment_at(Engine& engine, const Body& branch, TimePoint time, std::string text) {
   const auto bodies = engine.catalog().incarnations(branch.branch.id);
+  if (bodies.empty()) return {.body = branch.branch.incarnation, .target = time, .text = std::move(text)};
   const auto after = std::ranges::find_if(bodies, [&](const auto& body) { return body.began_at > time; });
-  const auto body = after == bodies.begin() ? after : std::prev(after);
-  return {.body = bodies.empty() ? branch.branch.incarnation : body->id, .target = time, .text = std::move(text)};
+  catalog::IncarnationRecord body = after == bodies.begin() ? bodies.front() : *std::prev(after);
+  while (time < body.began_at && body.source) {
+    const auto source = engine.catalog().find_incarnation(*body.source);
+    if (!source) break;
+    time = std::min(time, body.source_time);
+    body = *source;
+  }
+  return {.body = body.id, .target = time, .text = std::move(text)};
 }
 
 }  // namespace

@@ -66,8 +66,8 @@ struct Moment {
 // The refusal of a point of "demo/dev", by the text that names it, with a hint where to see which can be had.
 Error cannot_recover(const std::string& branch, const std::string& text, const std::string& why);
 // What a point that is neither now nor a snapshot means on a branch: times follow the branch through its resets and
-// restores, everything else is looked for in its present body's history. Throws Error invalid_argument for a time in
-// the future, or before anything that is known of it.
+// restores, everything else is looked for in its present body's history. A time before its first body is one of the
+// body that this was made of. Throws Error invalid_argument for a time in the future.
 Moment moment_of(Engine& engine, const Body& branch, const Point& point);
 
 // The times that a branch can be recovered to, oldest first: of each of its bodies while it was the branch's, of the

@@ -15,11 +15,12 @@ from . import machine
 
 # What every test would make again, and all the same: made by the first that needs it.
 CACHE = pathlib.Path(__file__).resolve().parents[2] / "build/test-images"
+RECIPE = hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()[:8]
 # Debian's, whatever else called docker comes first on PATH: a client alone can't run anything.
 DOCKER = "/usr/bin/docker"
 DOCKERD = shutil.which("dockerd", path="/usr/sbin:/usr/bin") or "/usr/sbin/dockerd"
 PODMAN = "/usr/bin/podman"
-RUNC = shutil.which("runc", path="/usr/sbin:/usr/bin") or RUNC
+RUNC = shutil.which("runc", path="/usr/sbin:/usr/bin") or "/usr/sbin/runc"
 
 # The tag of each is postgres:VERSION with its suffix. All of them run the same PostgreSQL, which is the machine's own.
 LAYOUTS = {
@@ -61,7 +62,7 @@ exit 99
 """
 GLIBC_LOADER = b"/lib64/ld-linux-x86-64.so.2"
 MUSL_LOADER = b"/lib/ld-musl-x86_64.so.1"
-# Of what is copied into it: what a server without JIT can do without, and half of it is large.
+# What is not copied: JIT, whose LLVM is larger than all the rest, and what no test reads.
 LEFT_OUT = shutil.ignore_patterns("bitcode", "llvmjit*", "pgxs", "man", "right")
 # What initdb and PostgreSQL run by themselves, and what a test looks around with.
 TOOLS = ("sh", "cat", "sleep", "ls")
@@ -140,17 +141,26 @@ def _make_alpine(programs: pathlib.Path, root: pathlib.Path) -> None:
 
 def made_once(name: str, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
     """A folder of the cache; `make` fills it where it is missing. A change of this file makes everything anew."""
-    folder = CACHE / f"{hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()[:8]}-{name}"
+    folder = CACHE / f"{name}-{RECIPE}"
     CACHE.mkdir(parents=True, exist_ok=True)
-    with open(f"{folder}.lock", "w") as lock:
+    with open(CACHE / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            making = folder.with_name(folder.name + ".making")
-            shutil.rmtree(making, ignore_errors=True)
+            for older in CACHE.glob(f"{name}-????????"):
+                shutil.rmtree(older)
+            making = CACHE / f"{name}.making"  # perhaps of a test that was killed
+            if making.exists():
+                shutil.rmtree(making)
             making.mkdir()
             make(making)
             making.rename(folder)
     return folder
+
+
+def stamp(program: str) -> str:
+    """What changes with the version of an engine."""
+    status = os.stat(program)
+    return f"{pathlib.Path(program).name}-{status.st_size}-{int(status.st_mtime)}"
 
 
 def image_name(programs: pathlib.Path, layout: str = "") -> str:
@@ -230,11 +240,12 @@ class Docker(Engine):
             self.start()
             self.build()
             self._end_daemon()
-            subprocess.run(["cp", "--archive", *(self.folder / "data").iterdir(), into], check=True)
+            if self.daemon.returncode != 0:
+                raise NotAvailable("dockerd does not end cleanly: " + (self.folder / "log").read_text(errors="replace")[-500:])
+            subprocess.run(["cp", "--archive", f"{self.folder}/data/.", into], check=True)
             shutil.rmtree(self.folder / "data")
 
-        program = os.stat(DOCKERD)
-        return made_once(f"{image_name(self.programs)}-docker-{program.st_size}-{int(program.st_mtime)}", make)
+        return made_once(f"{image_name(self.programs)}-{stamp(DOCKERD)}", make)
 
     def build(self, layout: str = "") -> str:
         """Makes the image and returns its name."""
@@ -286,6 +297,7 @@ class Docker(Engine):
                 self.daemon.wait(60)
             except subprocess.TimeoutExpired:
                 self.daemon.kill()
+                self.daemon.wait()
 
     def stop(self) -> None:
         self._end_daemon()
@@ -300,7 +312,7 @@ class Podman(Engine):
     def __init__(self, folder: pathlib.Path, programs: pathlib.Path, account: str = "root", bridge: str = "") -> None:
         """As another account than root it is a rootless one, with that account's subordinate ids. With the name of a bridge its
         containers' networks have addresses of their own, else those that podman would take anyway."""
-        missing = _missing((PODMAN, "/usr/sbin/runc", "/usr/bin/newuidmap"))
+        missing = _missing((PODMAN, RUNC, "/usr/bin/newuidmap"))
         if missing:
             raise NotAvailable(f"{missing} is missing; scripts/install-packages containers installs it")
         self.folder = folder / "p"
@@ -336,15 +348,16 @@ class Podman(Engine):
                  str(build_context(self.programs)))
 
     def _store_with_image(self) -> pathlib.Path:
+        # Made where the test's own folder is, as it leaves that mounted, and what a test leaves is swept up.
         def make(into: pathlib.Path) -> None:
-            self._store(into)
+            self._store(self.folder / "data")
             self._build()
-            # It leaves its folder mounted on itself.
-            subprocess.run(["umount", into / "overlay"], capture_output=True)
-            for folder in (self.folder / "run", self.folder / "tmp"):
-                shutil.rmtree(folder)
+            subprocess.run(["cp", "--archive", f"{self.folder}/data/.", into], check=True)
+            machine.unmount_below(self.folder)
+            for folder in ("data", "run", "tmp"):  # which know of the store that they were made with
+                shutil.rmtree(self.folder / folder)
 
-        return made_once(f"{image_name(self.programs)}-podman", make)
+        return made_once(f"{image_name(self.programs)}-{stamp(PODMAN)}", make)
 
     def environment(self) -> dict[str, str]:
         return {"CONTAINERS_CONF": f"{self.folder}/containers.conf", "CONTAINERS_STORAGE_CONF": f"{self.folder}/storage.conf",

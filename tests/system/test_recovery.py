@@ -173,21 +173,6 @@ class Histories(RecoveryTest):
         self.assertEqual(archived, [left])
         self.run_pgtwig("wal", "verify")
 
-    def test_a_fork_goes_back_before_itself_by_its_own_wal_where_its_parents_is_gone(self) -> None:
-        self.insert("demo/main", 1)
-        between = self.moment()
-        self.insert("demo/main", 2)
-        self.run_pgtwig("branch", "create", "demo/dev")
-        # The segment of the fork is in both archives.
-        for branch in ("demo/dev", "demo/main"):
-            self.switch(branch)
-        self.sql("demo/main", "CHECKPOINT")
-        for file in self.archive("demo/main").iterdir():
-            file.unlink()
-        self.assertEqual(self.create_at("demo/no", "demo/main", between, expect=1).out, "")
-        self.create_at("demo/before", "demo/dev", between)
-        self.assertEqual(self.rows("demo/before"), "1")
-
     def test_times_before_a_recovered_branch_lead_back_through_where_it_came_from(self) -> None:
         self.insert("demo/main", 1)
         earlier = self.moment()
