@@ -12,8 +12,8 @@ from .report import Row, median
 from .stand import ENDPOINT_PORT, Branch, Stand, Unavailable, milliseconds, postgres_program, wait_until
 
 RELAY_PORT, PGBOUNCER_PORT = ENDPOINT_PORT + 1, ENDPOINT_PORT + 2
-# Many, as what else runs on the machine changes from second to second and should meet all of them alike. Yet not too short: each direct,
-# relayed or endpoint's session begins with caches that are empty, and pgbouncer keeps its servers, with full ones, for the next.
+# Many, as what else runs on the machine changes from second to second and should meet all of them alike. Yet not too short: each
+# session gets a server with empty caches, except behind pgbouncer, which keeps its servers for the next.
 ROUNDS = 21
 SECONDS = 3
 

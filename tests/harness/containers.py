@@ -163,7 +163,8 @@ def stamp(program: str) -> str:
     return f"{pathlib.Path(program).name}-{status.st_size}-{int(status.st_mtime)}"
 
 
-def image_name(programs: pathlib.Path, layout: str = "") -> str:
+def cache_name(programs: pathlib.Path, layout: str = "") -> str:
+    """Of what is made of the installed PostgreSQL."""
     said = subprocess.run([programs / "postgres", "-V"], capture_output=True, text=True).stdout
     return "".join(letter if letter.isalnum() or letter == "." else "-" for letter in said.strip()) + layout
 
@@ -183,7 +184,7 @@ def build_context(programs: pathlib.Path, layout: str = "") -> pathlib.Path:
             shutil.rmtree(folder / part)
         (folder / "Dockerfile").write_text(LAYOUTS[layout].format(programs=programs, version=programs.parent.name))
 
-    return made_once(image_name(programs, layout), make)
+    return made_once(cache_name(programs, layout), make)
 
 
 def test_network(bridge: str) -> str:
@@ -241,11 +242,11 @@ class Docker(Engine):
             self.build()
             self._end_daemon()
             if self.daemon.returncode != 0:
-                raise NotAvailable("dockerd does not end cleanly: " + (self.folder / "log").read_text(errors="replace")[-500:])
+                raise AssertionError("dockerd does not end cleanly: " + (self.folder / "log").read_text(errors="replace")[-500:])
             subprocess.run(["cp", "--archive", f"{self.folder}/data/.", into], check=True)
             shutil.rmtree(self.folder / "data")
 
-        return made_once(f"{image_name(self.programs)}-{stamp(DOCKERD)}", make)
+        return made_once(f"{cache_name(self.programs)}-{stamp(DOCKERD)}", make)
 
     def build(self, layout: str = "") -> str:
         """Makes the image and returns its name."""
@@ -330,17 +331,17 @@ class Podman(Engine):
                f'default_subnet = "{test_network(bridge)}.0/24"\n' if bridge else ""))
         try:
             if account == "root":
-                self._store(self.folder / "data", self._store_with_image())
+                self._configure_storage(self._store_with_image())
             else:  # another user's ids stand in its files
-                self._store(self.folder / "data")
+                self._configure_storage()
                 self._build()
         except AssertionError as error:
             raise NotAvailable(f"podman does not run here: {error}") from None
 
-    def _store(self, folder: pathlib.Path, images: pathlib.Path | None = None) -> None:
-        """Containers and what it builds are kept in `folder`; there may be images in another, which it only reads."""
+    def _configure_storage(self, images: pathlib.Path | None = None) -> None:
+        """`images`: a store with some, which it only reads; what it makes itself is the test's own."""
         (self.folder / "storage.conf").write_text(
-            f'[storage]\ndriver = "overlay"\nrunroot = "{self.folder}/run"\ngraphroot = "{folder}"\n'
+            f'[storage]\ndriver = "overlay"\nrunroot = "{self.folder}/run"\ngraphroot = "{self.folder}/data"\n'
             + (f'[storage.options]\nadditionalimagestores = ["{images}"]\n' if images else ""))
 
     def _build(self) -> None:
@@ -350,14 +351,14 @@ class Podman(Engine):
     def _store_with_image(self) -> pathlib.Path:
         # Made where the test's own folder is, as it leaves that mounted, and what a test leaves is swept up.
         def make(into: pathlib.Path) -> None:
-            self._store(self.folder / "data")
+            self._configure_storage()
             self._build()
             subprocess.run(["cp", "--archive", f"{self.folder}/data/.", into], check=True)
             machine.unmount_below(self.folder)
             for folder in ("data", "run", "tmp"):  # which know of the store that they were made with
                 shutil.rmtree(self.folder / folder)
 
-        return made_once(f"{image_name(self.programs)}-{stamp(PODMAN)}", make)
+        return made_once(f"{cache_name(self.programs)}-{stamp(PODMAN)}", make)
 
     def environment(self) -> dict[str, str]:
         return {"CONTAINERS_CONF": f"{self.folder}/containers.conf", "CONTAINERS_STORAGE_CONF": f"{self.folder}/storage.conf",
