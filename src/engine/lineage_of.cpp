@@ -167,20 +167,50 @@ const std::vector<catalog::SnapshotRecord>& LineageReader::snapshots(const Branc
 
 namespace {
 
-// The body that a branch had at a time, and before the branch was there the bodies that its first one was made of, each
-// up to the moment at which the next continued it.
-Moment moment_at(Engine& engine, const Body& branch, TimePoint time, std::string text) {
-  const auto bodies = engine.catalog().incarnations(branch.branch.id);
-  if (bodies.empty()) return {.body = branch.branch.incarnation, .target = time, .text = std::move(text)};
-  const auto after = std::ranges::find_if(bodies, [&](const auto& body) { return body.began_at > time; });
-  catalog::IncarnationRecord body = after == bodies.begin() ? bodies.front() : *std::prev(after);
-  while (time < body.began_at && body.source) {
+// The part of a branch's past that a body answers for: until the next does. The first answers for all before it, too.
+struct Tenure {
+  IncarnationId body;
+  TimePoint from;
+  TimePoint until;  // moments after it, when the next did not answer yet, are as they were then
+};
+
+// Before the branch was there: the bodies that its first one was made of, each up to the moment at which the next
+// continued it. Oldest first.
+std::vector<Tenure> inherited_tenures(Engine& engine, catalog::IncarnationRecord body) {
+  std::vector<Tenure> tenures;
+  TimePoint until = TimePoint::max();
+  for (std::size_t length = 0; body.source && length < longest_chain; ++length) {
     const auto source = engine.catalog().find_incarnation(*body.source);
     if (!source) break;
-    time = std::min(time, body.source_time);
+    until = std::min(until, body.source_time);
+    tenures.push_back({source->id, source->began_at, until});
     body = *source;
   }
-  return {.body = body.id, .target = time, .text = std::move(text)};
+  std::ranges::reverse(tenures);
+  if (tenures.empty()) return tenures;
+  // What was continued at a moment before its own beginning is only on the way to a body that had that moment.
+  const auto on_the_way = std::remove_if(std::next(tenures.begin()), tenures.end(),
+                                         [](const Tenure& tenure) { return tenure.from > tenure.until; });
+  tenures.erase(on_the_way, tenures.end());
+  return tenures;
+}
+
+// Every moment of a branch's past belongs to one of these, oldest first. What recovery is planned by and what is said
+// to be recoverable both come from here, so that nothing is promised that would be refused.
+std::vector<Tenure> tenures_of(Engine& engine, const BranchId& branch) {
+  const auto bodies = engine.catalog().incarnations(branch);
+  if (bodies.empty()) return {};
+  std::vector<Tenure> tenures = inherited_tenures(engine, bodies.front());
+  for (const auto& body : bodies) tenures.push_back({body.id, body.began_at, body.ended_at.value_or(TimePoint::max())});
+  return tenures;
+}
+
+Moment moment_at(Engine& engine, const Body& branch, TimePoint time, std::string text) {
+  const auto tenures = tenures_of(engine, branch.branch.id);
+  if (tenures.empty()) return {.body = branch.branch.incarnation, .target = time, .text = std::move(text)};
+  const auto after = std::ranges::find_if(tenures, [&](const Tenure& tenure) { return tenure.from > time; });
+  const Tenure& tenure = after == tenures.begin() ? tenures.front() : *std::prev(after);
+  return {.body = tenure.body, .target = std::min(time, tenure.until), .text = std::move(text)};
 }
 
 }  // namespace
@@ -215,14 +245,15 @@ Moment moment_of(Engine& engine, const Body& branch, const Point& point) {
 
 std::vector<archive::Window> branch_windows(Engine& engine, LineageReader& reader, const BranchId& branch) {
   std::vector<archive::Window> windows;
-  bool is_first = true;
-  for (const auto& body : engine.catalog().incarnations(branch)) {
-    const auto lineage = reader.lineage(body.id);
+  const auto tenures = tenures_of(engine, branch);
+  for (auto tenure = tenures.begin(); tenure != tenures.end(); ++tenure) {
+    const auto next = std::next(tenure);
+    const auto lineage = reader.lineage(tenure->body);
     for (archive::Window window : lineage ? archive::windows(*lineage) : std::vector<archive::Window>()) {
-      // What was before it was the branch's belongs to the body before, see moment_at().
-      if (!is_first) window.from = std::max(window.from, body.began_at);
-      if (body.ended_at) {
-        window.to = std::min(window.to, *body.ended_at);
+      if (tenure != tenures.begin()) window.from = std::max(window.from, tenure->from);
+      if (next != tenures.end()) {
+        if (window.from > tenure->until) continue;
+        if (window.to >= std::min(tenure->until, next->from)) window.to = next->from;
         window.is_open = false;
       }
       if (window.to < window.from) continue;
@@ -236,7 +267,6 @@ std::vector<archive::Window> branch_windows(Engine& engine, LineageReader& reade
         windows.push_back(window);
       }
     }
-    is_first = false;
   }
   return windows;
 }

@@ -271,6 +271,34 @@ class Damage(RecoveryTest):
         self.judge("another cluster")
 
 
+class ForkedDamage(RecoveryTest):
+    def test_moments_before_a_fork_are_in_its_window_only_while_its_parent_has_their_wal(self) -> None:
+        self.insert("demo/main", 1)
+        before = self.moment()
+        self.run_pgtwig("branch", "create", "demo/fork")
+        self.insert("demo/fork", 2)
+        after = self.moment("demo/fork")
+        shared = self.archive("demo/main") / self.sql("demo/main", "SELECT pg_walfile_name(pg_current_wal_lsn())")
+        for branch in ("demo/main", "demo/fork"):
+            self.switch(branch)
+        self.assertTrue(self.has_in_window("demo/fork", before))
+        for _ in range(2):
+            self.sql("demo/main", "CHECKPOINT")
+        eventually(lambda: not (self.data_directory("demo/main") / "pg_wal" / shared.name).exists(), "it is archived only")
+        shared.unlink()
+        # The fork has all of that segment up to where it began, in its own copy.
+        self.assertTrue((self.archive("demo/fork") / shared.name).exists())
+        self.assertFalse(self.has_in_window("demo/fork", before))
+        self.create_at("demo/none", "demo/fork", before, expect=1)
+        self.assertTrue(self.has_in_window("demo/fork", after))
+        self.create_at("demo/after", "demo/fork", after)
+        self.assertEqual(self.rows("demo/after"), "1 2")
+
+    def has_in_window(self, branch: str, time: str) -> bool:
+        windows = self.pgtwig.json("wal", "info", branch)["windows"]
+        return any(window["from"] <= time <= window["to"] for window in windows)
+
+
 class Death(RecoveryTest):
     def test_a_daemon_killed_during_a_recovery_leaves_nothing_of_it(self) -> None:
         self.insert("demo/main", 1)
