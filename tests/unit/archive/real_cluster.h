@@ -15,6 +15,7 @@
 #include "archive/helper.h"
 #include "archive/local_archive.h"
 #include "base/process.h"
+#include "tests/support/made_once.h"
 #include "tests/support/postgres_user.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/support/wait.h"
@@ -27,10 +28,8 @@ inline constexpr const char* postgres_bin = "/usr/lib/postgresql/15/bin/";
 class Ground {
  public:
   Ground() {
-    for (const auto& path : {root(), clusters()}) {
-      std::filesystem::create_directory(path);
-      give_away(path);
-    }
+    make(root());
+    make(clusters());
     std::filesystem::copy_file("/proc/self/exe", helper());
     std::filesystem::permissions(helper(), std::filesystem::perms(0755));
   }
@@ -43,6 +42,10 @@ class Ground {
     LocalArchive archive(archive_directory(root(), IncarnationId::random()));
     archive.make(user_);
     return archive;
+  }
+  void make(const std::filesystem::path& directory) const {
+    std::filesystem::create_directory(directory);
+    give_away(directory);
   }
   void give_away(const std::filesystem::path& path) const {
     if (::geteuid() == 0 && ::lchown(path.c_str(), user_.uid, user_.gid) != 0) {
@@ -66,8 +69,13 @@ class RealCluster {
   // An existing data directory, or one that initdb makes.
   RealCluster(const Ground& ground, std::string name, int port) : ground_(ground), name_(std::move(name)), port_(port) {
     if (std::filesystem::exists(data())) return;
-    ground_.run({std::string(postgres_bin) + "initdb", "-D", data(), "-A", "trust", "-U", "postgres", "--no-sync",
-                 "--wal-segsize=1", "--no-locale"});
+    // By its name, as each is a cluster with an identifier of its own.
+    const auto cluster = pgtwig::support::made_once(name_, [this](const std::filesystem::path& directory) {
+      ground_.make(directory);
+      ground_.run({std::string(postgres_bin) + "initdb", "-D", directory, "-A", "trust", "-U", "postgres", "--no-sync",
+                   "--wal-segsize=1", "--no-locale"});
+    });
+    pgtwig::support::copy_tree(cluster, data());
   }
   RealCluster(const RealCluster&) = delete;
   RealCluster& operator=(const RealCluster&) = delete;

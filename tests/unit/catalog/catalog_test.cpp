@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "tests/support/errors.h"
+#include "tests/support/places.h"
 
 namespace pgtwig::catalog {
 namespace {
@@ -675,7 +676,7 @@ TEST_F(CatalogWithBranches, ForgetsTheSelectedBranchWithTheBranch) {
 
 // The file was written by the pgtwig that had schema 1: main, dev, a branch of dev, and dev reset afterwards.
 TEST_F(CatalogTest, TakesOverACatalogOfSchema1WithABodyForEachBranch) {
-  std::filesystem::copy_file(std::filesystem::path(PGTWIG_SOURCE_DIR) / "tests/unit/catalog/schema-1.db", file_);
+  std::filesystem::copy_file(pgtwig::support::source_directory() / "tests/unit/catalog/schema-1.db", file_);
   const auto catalog = open();
   const auto project = catalog->find_project(*ProjectName::parse("demo")).value();
   const auto branches = catalog->branches(project.id);
@@ -704,7 +705,7 @@ TEST_F(CatalogTest, TakesOverACatalogOfSchema1WithABodyForEachBranch) {
 }
 
 TEST_F(CatalogTest, TakesOverACatalogOfSchema1OnlyOnce) {
-  std::filesystem::copy_file(std::filesystem::path(PGTWIG_SOURCE_DIR) / "tests/unit/catalog/schema-1.db", file_);
+  std::filesystem::copy_file(pgtwig::support::source_directory() / "tests/unit/catalog/schema-1.db", file_);
   const InstallationId installation = open()->installation();
   const auto catalog = open();
   EXPECT_EQ(catalog->installation(), installation);

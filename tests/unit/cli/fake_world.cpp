@@ -9,6 +9,7 @@
 
 #include "api/json.h"
 #include "base/time.h"
+#include "tests/support/places.h"
 
 namespace pgtwig::cli::test {
 namespace {
@@ -203,7 +204,7 @@ std::string credentials_json() {
 }
 
 void expect_golden(const std::string& name, const std::string& actual) {
-  auto file = std::filesystem::path(PGTWIG_SOURCE_DIR) / "tests/unit/cli/golden" / name;
+  auto file = pgtwig::support::source_directory() / "tests/unit/cli/golden" / name;
   if (std::getenv("PGTWIG_UPDATE_GOLDEN") != nullptr) {
     std::filesystem::create_directories(file.parent_path());
     std::ofstream(file) << actual;

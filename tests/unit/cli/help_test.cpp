@@ -8,6 +8,7 @@
 #include <set>
 #include <sstream>
 
+#include "tests/support/places.h"
 #include "tests/unit/cli/fake_world.h"
 
 namespace pgtwig::cli::test {
@@ -102,7 +103,7 @@ TEST(Registry, ExamplesAreRightUse) {
 
 TEST(Reference, InTheDocumentsIsWhatTheRegistrySays) {
   const std::string marker = "<!-- from here on: pgtwig __reference -->\n";
-  const auto file = std::filesystem::path(PGTWIG_SOURCE_DIR) / "docs/commands.md";
+  const auto file = pgtwig::support::source_directory() / "docs/commands.md";
   std::ifstream stream(file);
   std::stringstream text;
   text << stream.rdbuf();

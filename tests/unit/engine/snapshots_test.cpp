@@ -3,6 +3,7 @@
 
 #include "base/fs.h"
 #include "engine/body.h"
+#include "engine/housekeeping.h"
 #include "engine/restore_point_keeper.h"
 #include "engine/schedule.h"
 #include "engine/sweeper.h"
@@ -289,6 +290,8 @@ TEST_F(Snapshots, ThatAreOldAreCleanedUpUnlessSomethingNeedsThem) {
 
 class Schedules : public Snapshots {
  protected:
+  Schedules() { engine_->housekeeping().end(); }  // every few seconds a keeper of its own looks for what is due
+
   void take_due() {
     keeper_->take_due([] { return false; });
   }

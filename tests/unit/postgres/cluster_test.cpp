@@ -75,7 +75,7 @@ TEST_F(Cluster, LeavesNothingBehindWhenInitdbFails) {
   pgtwig::support::TemporaryDirectory other;
   TestInstance failing(other.path());
   try {
-    failing.init("xx_XX.no-such-locale");
+    failing.init_anew("xx_XX.no-such-locale");
     ADD_FAILURE() << "it was made";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
@@ -86,7 +86,7 @@ TEST_F(Cluster, LeavesNothingBehindWhenInitdbFails) {
 
 TEST_F(Cluster, IsNotMadeOverAnother) {
   try {
-    instance.init();
+    instance.init_anew();
     ADD_FAILURE() << "it was made";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::already_exists);

@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/support/made_once.h"
+
 namespace pgtwig::postgres {
 
 std::uint16_t free_port() {
@@ -43,8 +45,19 @@ TestInstance::~TestInstance() {
   }
 }
 
-void TestInstance::init(const std::string& locale) {
-  init_cluster(installation_, {.data_directory = data(),
+void TestInstance::init() {
+  const auto cluster =
+      pgtwig::support::made_once(std::to_string(installation_.major),
+                                 [this](const std::filesystem::path& directory) { make(directory, default_locale); });
+  pgtwig::support::copy_tree(cluster, data());
+}
+
+void TestInstance::init_anew(const std::string& locale) {
+  make(data(), locale);
+}
+
+void TestInstance::make(const std::filesystem::path& directory, const std::string& locale) const {
+  init_cluster(installation_, {.data_directory = directory,
                                .user = configuration.user,
                                .password = test_password,
                                .locale = locale,
@@ -52,9 +65,7 @@ void TestInstance::init(const std::string& locale) {
 }
 
 void TestInstance::copy_data_from(const TestInstance& source) {
-  Command copy;
-  copy.argv = {"cp", "-a", source.data().string(), data().string()};
-  run_command_checked(copy, "cp", ErrorCode::internal);
+  pgtwig::support::copy_tree(source.data(), data());
 }
 
 runtime::InstanceSpec TestInstance::spec() const {

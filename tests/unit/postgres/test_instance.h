@@ -21,6 +21,7 @@
 namespace pgtwig::postgres {
 
 inline constexpr const char* test_password = "correct horse";
+inline constexpr const char* default_locale = "C.UTF-8";
 
 class TestInstance {
  public:
@@ -31,7 +32,9 @@ class TestInstance {
   TestInstance& operator=(const TestInstance&) = delete;
   ~TestInstance();
 
-  void init(const std::string& locale = "C.UTF-8");
+  // A cluster that init_cluster() has made: all of these are copies of one.
+  void init();
+  void init_anew(const std::string& locale = default_locale);
   // The same data in another directory, by cp: what a fork of a stopped or backed-up source is.
   void copy_data_from(const TestInstance& source);
 
@@ -57,6 +60,8 @@ class TestInstance {
   InstanceConfiguration configuration;
 
  private:
+  void make(const std::filesystem::path& directory, const std::string& locale) const;
+
   std::filesystem::path directory_;
   Installation installation_;
   IncarnationId id_ = IncarnationId::random();

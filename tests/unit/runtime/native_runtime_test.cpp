@@ -18,6 +18,7 @@
 #include "runtime/data_directory_servers.h"
 #include "runtime/native/spawn.h"
 #include "runtime/pid_record.h"
+#include "tests/support/made_once.h"
 #include "tests/support/postgres_programs.h"
 #include "tests/support/postgres_user.h"
 #include "tests/support/temporary_directory.h"
@@ -47,15 +48,18 @@ bool is_zombie(pid_t pid) {
 class NativeRuntime : public ::testing::Test {
  protected:
   void SetUp() override {
-    Command initdb;
     const auto data = temporary_.path() / "data";
-    ASSERT_EQ(::mkdir(data.c_str(), 0700), 0);
-    if (::geteuid() == 0) {
-      ASSERT_EQ(::chown(data.c_str(), user_.uid, user_.gid), 0);
-    }
-    initdb.argv = {postgres_programs() / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync"};
-    initdb.user = user_;
-    run_command_checked(initdb, "initdb", ErrorCode::internal);
+    const auto cluster = pgtwig::support::made_once("data", [this](const std::filesystem::path& directory) {
+      ASSERT_EQ(::mkdir(directory.c_str(), 0700), 0);
+      if (::geteuid() == 0) {
+        ASSERT_EQ(::chown(directory.c_str(), user_.uid, user_.gid), 0);
+      }
+      Command initdb;
+      initdb.argv = {postgres_programs() / "initdb", "-D", directory, "-A", "trust", "-U", "postgres", "--no-sync"};
+      initdb.user = user_;
+      run_command_checked(initdb, "initdb", ErrorCode::internal);
+    });
+    pgtwig::support::copy_tree(cluster, data);
     const auto instance = temporary_.path() / "i";
     const auto sockets = instance / "s";
     make_directories(instance, 0755);

@@ -1,0 +1,50 @@
+// What many tests would make again, and all the same: made by the first that needs it, and copied.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "base/process.h"
+#include "tests/support/places.h"
+#include "tests/support/temporary_directory.h"
+
+namespace pgtwig::support {
+
+inline void copy_tree(const std::filesystem::path& from, const std::filesystem::path& to) {
+  run_command_checked(Command{.argv = {"cp", "--archive", "--reflink=auto", from, to}}, "cp", ErrorCode::internal);
+}
+
+// What `make` makes at the path it is given, kept under `name` for all processes of this program until it is built
+// anew.
+inline std::filesystem::path made_once(const std::string& name,
+                                       const std::function<void(const std::filesystem::path&)>& make) {
+  const auto program = std::filesystem::read_symlink("/proc/self/exe");
+  struct stat status{};
+  if (::stat(program.c_str(), &status) != 0) throw system_error(errno, "cannot look at this program");
+  const auto folder = build_directory() / "test-clusters" / program.filename();
+  const auto build = folder / (std::to_string(status.st_mtim.tv_sec) + "." + std::to_string(status.st_mtim.tv_nsec));
+  std::filesystem::create_directories(folder);
+  const UniqueFd lock(::open((folder / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!lock || ::flock(lock.get(), LOCK_EX) != 0) throw system_error(errno, "cannot lock " + folder.string());
+  if (std::filesystem::exists(build / name)) return build / name;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.is_directory() && entry.path() != build) remove_tree(entry.path());
+  }
+  std::filesystem::create_directories(build);
+  const auto making = build / "making";
+  if (std::filesystem::exists(making)) remove_tree(making);  // of a test that was killed
+  const TemporaryDirectory temporary;                        // the servers' user may not reach the build
+  make(temporary / name);
+  copy_tree(temporary / name, making);
+  std::filesystem::rename(making, build / name);
+  return build / name;
+}
+
+}  // namespace pgtwig::support
