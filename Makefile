@@ -73,7 +73,7 @@ format-check:
 tidy: PRESET = tidy
 tidy: package_groups = build tidy clang
 tidy: configure ## clang-tidy over src/
-	@run-$(CLANG_TIDY) -clang-tidy-binary $(CLANG_TIDY) -p $(build_dir) -j $(JOBS) -quiet \
+	@CLANG_TIDY=$(CLANG_TIDY) run-$(CLANG_TIDY) -clang-tidy-binary scripts/clang-tidy-once -p $(build_dir) -j $(JOBS) -quiet \
 		$(if $(TIDY_CHECKS),-checks='$(TIDY_CHECKS)')
 
 clean: ## remove build/
