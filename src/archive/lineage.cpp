@@ -47,6 +47,19 @@ std::optional<std::size_t> newest_timeline_change(const Lineage& lineage, std::s
   return std::nullopt;
 }
 
+// Replay that ends with a link's own bytes comes by moments of its source, whose they are: of those only the restore
+// point's remains.
+void leave_to_the_source(const Lineage& lineage, Piece& piece) {
+  const std::size_t owner = piece.view->segments()[piece.run.end - 1].link;
+  if (owner == piece.start.link) return;
+  const TimePoint began = lineage.links[owner].source_time;
+  if (piece.to < began) {
+    piece.to = piece.from;
+  } else {
+    piece.from = std::max(piece.from, began);
+  }
+}
+
 std::optional<Piece> piece_of(const Lineage& lineage, const LinkedPoint& start, const View& view) {
   const RestorePoint& point = *start.point;
   Piece piece{.start = start,
@@ -73,10 +86,12 @@ std::optional<Piece> piece_of(const Lineage& lineage, const LinkedPoint& start, 
   if (until) piece.to = std::max(piece.to, *until);
   piece.to_lsn = std::max(piece.to_lsn, view.end_of(piece.run));
   piece.is_open = is_last && reaches_end;
-  if (is_last) return piece;
-  const Link& next = lineage.links[view.link() + 1];
-  piece.to = std::min(piece.to, next.source_time);
-  piece.to_lsn = std::max(piece.from_lsn, std::min(piece.to_lsn, next.own_from));
+  if (!is_last) {
+    const Link& next = lineage.links[view.link() + 1];
+    piece.to = std::min(piece.to, next.source_time);
+    piece.to_lsn = std::max(piece.from_lsn, std::min(piece.to_lsn, next.own_from));
+  }
+  leave_to_the_source(lineage, piece);
   return piece;
 }
 

@@ -2,8 +2,8 @@
 //
 // The view of link t is what was before t and t itself, without the links after it: each segment number is of one link.
 // A moment between the beginnings of links t and t + 1 is of the view of t. Where t + 1 kept the timeline (a plain
-// fork) its own view has the same bytes up to the fork, and can be replayed to moments before it just as well; where
-// it took a new timeline, that one begins at the fork.
+// fork) its own view has the same bytes up to the fork, but what is made of such a moment continues t: a position in
+// the WAL can be looked for in either, a time only in the view of t.
 #pragma once
 
 #include <cstddef>

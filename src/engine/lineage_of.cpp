@@ -167,50 +167,19 @@ const std::vector<catalog::SnapshotRecord>& LineageReader::snapshots(const Branc
 
 namespace {
 
-// The part of a branch's past that a body answers for: until the next does. The first answers for all before it, too.
-struct Tenure {
-  IncarnationId body;
-  TimePoint from;
-  TimePoint until;  // moments after it, when the next did not answer yet, are as they were then
-};
-
-// Before the branch was there: the bodies that its first one was made of, each up to the moment at which the next
-// continued it. Oldest first.
-std::vector<Tenure> inherited_tenures(Engine& engine, catalog::IncarnationRecord body) {
-  std::vector<Tenure> tenures;
-  TimePoint until = TimePoint::max();
-  for (std::size_t length = 0; body.source && length < longest_chain; ++length) {
+// The body that a branch had at a time, and before the branch was there the bodies that its first one was made of, each
+// up to the moment at which the next continued it, as in archive::windows().
+Moment moment_at(Engine& engine, const Body& branch, TimePoint time, std::string text) {
+  const auto bodies = engine.catalog().incarnations(branch.branch.id);
+  if (bodies.empty()) return {.body = branch.branch.incarnation, .target = time, .text = std::move(text)};
+  const auto after = std::ranges::find_if(bodies, [&](const auto& body) { return body.began_at > time; });
+  catalog::IncarnationRecord body = after == bodies.begin() ? bodies.front() : *std::prev(after);
+  while (time <= body.source_time && body.source) {
     const auto source = engine.catalog().find_incarnation(*body.source);
     if (!source) break;
-    until = std::min(until, body.source_time);
-    tenures.push_back({source->id, source->began_at, until});
     body = *source;
   }
-  std::ranges::reverse(tenures);
-  if (tenures.empty()) return tenures;
-  // What was continued at a moment before its own beginning is only on the way to a body that had that moment.
-  const auto on_the_way = std::remove_if(std::next(tenures.begin()), tenures.end(),
-                                         [](const Tenure& tenure) { return tenure.from > tenure.until; });
-  tenures.erase(on_the_way, tenures.end());
-  return tenures;
-}
-
-// Every moment of a branch's past belongs to one of these, oldest first. What recovery is planned by and what is said
-// to be recoverable both come from here, so that nothing is promised that would be refused.
-std::vector<Tenure> tenures_of(Engine& engine, const BranchId& branch) {
-  const auto bodies = engine.catalog().incarnations(branch);
-  if (bodies.empty()) return {};
-  std::vector<Tenure> tenures = inherited_tenures(engine, bodies.front());
-  for (const auto& body : bodies) tenures.push_back({body.id, body.began_at, body.ended_at.value_or(TimePoint::max())});
-  return tenures;
-}
-
-Moment moment_at(Engine& engine, const Body& branch, TimePoint time, std::string text) {
-  const auto tenures = tenures_of(engine, branch.branch.id);
-  if (tenures.empty()) return {.body = branch.branch.incarnation, .target = time, .text = std::move(text)};
-  const auto after = std::ranges::find_if(tenures, [&](const Tenure& tenure) { return tenure.from > time; });
-  const Tenure& tenure = after == tenures.begin() ? tenures.front() : *std::prev(after);
-  return {.body = tenure.body, .target = std::min(time, tenure.until), .text = std::move(text)};
+  return {.body = body.id, .target = time, .text = std::move(text)};
 }
 
 }  // namespace
@@ -245,15 +214,17 @@ Moment moment_of(Engine& engine, const Body& branch, const Point& point) {
 
 std::vector<archive::Window> branch_windows(Engine& engine, LineageReader& reader, const BranchId& branch) {
   std::vector<archive::Window> windows;
-  const auto tenures = tenures_of(engine, branch);
-  for (auto tenure = tenures.begin(); tenure != tenures.end(); ++tenure) {
-    const auto next = std::next(tenure);
-    const auto lineage = reader.lineage(tenure->body);
+  bool is_first = true;
+  for (const auto& body : engine.catalog().incarnations(branch)) {
+    const auto lineage = reader.lineage(body.id);
     for (archive::Window window : lineage ? archive::windows(*lineage) : std::vector<archive::Window>()) {
-      if (tenure != tenures.begin()) window.from = std::max(window.from, tenure->from);
-      if (next != tenures.end()) {
-        if (window.from > tenure->until) continue;
-        if (window.to >= std::min(tenure->until, next->from)) window.to = next->from;
+      // Of what belongs to another body this one's WAL may tell nothing, see moment_at(): what was before it was the
+      // branch's, and of what it was made of the last moment.
+      if (!is_first) window.from = std::max(window.from, body.began_at);
+      const auto begins_window = [&](const archive::Link& link) { return link.source_time == window.from; };
+      if (std::any_of(std::next(lineage->links.begin()), lineage->links.end(), begins_window)) ++window.from;
+      if (body.ended_at) {
+        window.to = std::min(window.to, *body.ended_at);
         window.is_open = false;
       }
       if (window.to < window.from) continue;
@@ -267,6 +238,7 @@ std::vector<archive::Window> branch_windows(Engine& engine, LineageReader& reade
         windows.push_back(window);
       }
     }
+    is_first = false;
   }
   return windows;
 }

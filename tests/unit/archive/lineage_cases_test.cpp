@@ -111,18 +111,30 @@ TEST(Windows, OfAnEndedBodyWhoseEndNobodyKnowsStopShortOfIt) {
   EXPECT_EQ(windows(lineage_of({link})).back().to, at(40));
 }
 
+// A fork of the parent at minute 25.
+Link child_of_parent() {
+  return {.incarnation = IncarnationId::random(),
+          .timeline = 1,
+          .own_from = Lsn{5 * mib + 100},
+          .source_time = at(25),
+          .began_at = at(25),
+          .ended_at = at(60),
+          .written_until = Lsn{6 * mib + 100},
+          .restore_points = {},
+          .segments = {archived(5, 45), live(6)}};
+}
+
 TEST(Windows, OfAChildReachBackIntoItsParent) {
-  Link child{.incarnation = IncarnationId::random(),
-             .timeline = 1,
-             .own_from = Lsn{5 * mib + 100},
-             .source_time = at(25),
-             .began_at = at(25),
-             .ended_at = at(60),
-             .written_until = Lsn{6 * mib + 100},
-             .restore_points = {},
-             .segments = {archived(5, 45), live(6)}};
-  const auto all = windows(lineage_of({parent(), child}));
+  const auto all = windows(lineage_of({parent(), child_of_parent()}));
   EXPECT_THAT(all, ElementsAre(Window{at(2), at(60), Lsn{3 * mib + 900}, Lsn{6 * mib + 100}, true}));
+}
+
+TEST(Windows, OfAChildHaveNoMomentThatItsParentLost) {
+  Link loser = parent();
+  lose(loser, 5);
+  const auto all = windows(lineage_of({loser, child_of_parent()}));
+  EXPECT_THAT(all, ElementsAre(Window{at(2), at(10), Lsn{3 * mib + 900}, Lsn{5 * mib}, false},
+                               Window{at(25), at(60), Lsn{3 * mib + 900}, Lsn{6 * mib + 100}, true}));
 }
 
 TEST(Gaps, AreBetweenWhatIsThere) {
