@@ -1,9 +1,9 @@
 // What many tests would make again, and all the same: made by the first that needs it, and copied.
 #pragma once
 
-#include <fcntl.h>
-#include <sys/file.h>
+#include <errno.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <functional>
@@ -18,21 +18,21 @@
 namespace pgtwig::support {
 
 inline void copy_tree(const std::filesystem::path& from, const std::filesystem::path& to) {
-  run_command_checked(Command{.argv = {"cp", "--archive", "--reflink=auto", from, to}}, "cp", ErrorCode::internal);
+  run_command_checked(Command{.argv = {"cp", "--archive", "--reflink=auto", "--no-target-directory", from, to}}, "cp",
+                      ErrorCode::internal);
 }
 
 // What `make` makes at the path it is given, kept under `name` for all processes of this program until it is built
 // anew.
 inline std::filesystem::path made_once(const std::string& name,
                                        const std::function<void(const std::filesystem::path&)>& make) {
-  const auto program = std::filesystem::read_symlink("/proc/self/exe");
-  struct stat status{};
-  if (::stat(program.c_str(), &status) != 0) throw system_error(errno, "cannot look at this program");
-  const auto folder = build_directory() / "test-clusters" / program.filename();
-  const auto build = folder / (std::to_string(status.st_mtim.tv_sec) + "." + std::to_string(status.st_mtim.tv_nsec));
+  struct stat program{};
+  if (::stat("/proc/self/exe", &program) != 0) throw system_error(errno, "cannot look at this program");
+  // Whose the files are matters to PostgreSQL, and both root and an ordinary user may test in one build.
+  const auto folder = build_directory() / "test-clusters" / std::to_string(::geteuid()) / program_invocation_short_name;
+  const auto build = folder / (std::to_string(program.st_mtim.tv_sec) + "." + std::to_string(program.st_mtim.tv_nsec));
   std::filesystem::create_directories(folder);
-  const UniqueFd lock(::open((folder / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!lock || ::flock(lock.get(), LOCK_EX) != 0) throw system_error(errno, "cannot lock " + folder.string());
+  const FileLock lock = FileLock::acquire(folder / "lock");
   if (std::filesystem::exists(build / name)) return build / name;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (entry.is_directory() && entry.path() != build) remove_tree(entry.path());

@@ -49,10 +49,11 @@ class NativeRuntime : public ::testing::Test {
  protected:
   void SetUp() override {
     const auto data = temporary_.path() / "data";
-    const auto cluster = pgtwig::support::made_once("data", [this](const std::filesystem::path& directory) {
-      ASSERT_EQ(::mkdir(directory.c_str(), 0700), 0);
-      if (::geteuid() == 0) {
-        ASSERT_EQ(::chown(directory.c_str(), user_.uid, user_.gid), 0);
+    const std::string version = postgres_programs().parent_path().filename();
+    const auto cluster = pgtwig::support::made_once(version, [this](const std::filesystem::path& directory) {
+      if (::mkdir(directory.c_str(), 0700) != 0 ||
+          (::geteuid() == 0 && ::chown(directory.c_str(), user_.uid, user_.gid) != 0)) {
+        throw system_error(errno, "cannot make " + directory.string());
       }
       Command initdb;
       initdb.argv = {postgres_programs() / "initdb", "-D", directory, "-A", "trust", "-U", "postgres", "--no-sync"};
