@@ -273,7 +273,9 @@ void Instances::start(const Body& body, const StartOptions& options) {
                                              },
                                          .notifiers = &notifiers_};
     if (!process) throw postgres::failure_of_start(probe);
-    const postgres::Connection connection = postgres::wait_until_ready(*process, probe);
+    // Kept for a moment: a branch that was just made or woken is often the next to be asked something.
+    const Admin admin(*this, body.branch.incarnation, postgres::wait_until_ready(*process, probe));
+    count_opened(body.branch.incarnation);
   } catch (Error& error) {
     if (options.is_committed && error.code() == ErrorCode::timed_out) {
       error.add_context(fmt::format("{} is still starting", body.name()));
@@ -420,9 +422,13 @@ postgres::Connection Instances::connect(const Body& body, const std::string& dat
                                                                 .database = database,
                                                                 .server_user = engine_.instance_user().name,
                                                                 .server_pid = process->pid()});
-  const std::lock_guard lock(mutex_);
-  ++opened_[body.branch.incarnation];
+  count_opened(body.branch.incarnation);
   return connection;
+}
+
+void Instances::count_opened(const IncarnationId& id) {
+  const std::lock_guard lock(mutex_);
+  ++opened_[id];
 }
 
 std::int64_t Instances::connections_opened(const IncarnationId& id) const {

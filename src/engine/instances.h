@@ -148,6 +148,7 @@ class Instances {
   postgres::InstanceConfiguration configuration(const Body& body, const StartOptions& options) const;
   // What its server sees and may use besides its own two directories.
   void add_surroundings(runtime::InstanceSpec& instance, const Body& body) const;
+  void count_opened(const IncarnationId& id);
   void close_connections(const IncarnationId& id);
 
   // While it lives, start() or stop() is at work on the instance.
