@@ -67,3 +67,6 @@ foreach(kind crash race system compat)
     endforeach()
   endforeach()
 endforeach()
+
+# It takes all of a machine, and beside it others would only wait.
+set_tests_properties(system.endpoint.two_hundred_sleeping_branches_wake_at_once_and_none_twice PROPERTIES RUN_SERIAL TRUE)
