@@ -77,7 +77,10 @@ std::optional<Piece> piece_of(const Lineage& lineage, const LinkedPoint& start, 
     piece.from_lsn = piece.to_lsn = std::max(piece.from_lsn, changed.own_from);
   }
   const bool is_last = view.link() + 1 == lineage.links.size();
-  if (!is_last && lineage.links[view.link() + 1].source_time < piece.from) return std::nullopt;
+  // A link that was recovered to an LSN may continue the last one at a moment before that one's beginning.
+  for (std::size_t later = view.link() + 1; later < lineage.links.size(); ++later) {
+    if (lineage.links[later].source_time < piece.from) return std::nullopt;
+  }
   if (piece.run.empty()) return piece;
 
   const bool reaches_end = view.reaches_end(piece.run);
@@ -86,10 +89,9 @@ std::optional<Piece> piece_of(const Lineage& lineage, const LinkedPoint& start, 
   if (until) piece.to = std::max(piece.to, *until);
   piece.to_lsn = std::max(piece.to_lsn, view.end_of(piece.run));
   piece.is_open = is_last && reaches_end;
-  if (!is_last) {
-    const Link& next = lineage.links[view.link() + 1];
-    piece.to = std::min(piece.to, next.source_time);
-    piece.to_lsn = std::max(piece.from_lsn, std::min(piece.to_lsn, next.own_from));
+  for (std::size_t later = view.link() + 1; later < lineage.links.size(); ++later) {
+    piece.to = std::min(piece.to, lineage.links[later].source_time);
+    piece.to_lsn = std::max(piece.from_lsn, std::min(piece.to_lsn, lineage.links[later].own_from));
   }
   leave_to_the_source(lineage, piece);
   return piece;

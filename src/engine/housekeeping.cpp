@@ -23,7 +23,8 @@
 namespace pgtwig::engine {
 namespace {
 
-constexpr std::chrono::seconds round_interval{5};
+constexpr std::chrono::seconds tick{1};
+constexpr int ticks_of_a_round = 5;
 // What failed before is tried again each minute.
 constexpr int rounds_between_retries = 12;
 // Old WAL is looked for every five minutes: it has been there for days.
@@ -102,9 +103,10 @@ void Housekeeping::run() {
   restore();
   idle_watch_.begin();
   lock.lock();
-  while (!changed_.wait_for(lock, round_interval, [this] { return stopping_; })) {
+  for (int ticks = 1; !changed_.wait_for(lock, tick, [this] { return stopping_; }); ++ticks) {
     lock.unlock();
-    round();
+    engine_.instances().close_idle_connections();
+    if (ticks % ticks_of_a_round == 0) round();
     lock.lock();
   }
 }
@@ -137,7 +139,6 @@ void Housekeeping::round() {
       log::warn("housekeeping: {}", describe_current_exception());
     }
   }
-  engine_.instances().close_idle_connections();
 }
 
 void Housekeeping::checkpoint_sources() {

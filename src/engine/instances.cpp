@@ -28,6 +28,9 @@ namespace {
 // Connections kept open to instances that are not in use: each is one backend process there.
 constexpr std::size_t idle_connections_kept = 16;
 constexpr std::chrono::seconds idle_connection_lifetime{60};
+// The one that found an instance ready is there for what follows at once. Who made the branch may go on with CREATE
+// DATABASE ... TEMPLATE postgres, which waits five seconds for other sessions to end.
+constexpr std::chrono::seconds new_connection_lifetime{1};
 constexpr const char* default_database = "postgres";
 constexpr std::chrono::milliseconds stop_timeout{120'000};
 // WAL that is replayed in a single-user session, which keeps it all until its end.
@@ -273,9 +276,10 @@ void Instances::start(const Body& body, const StartOptions& options) {
                                              },
                                          .notifiers = &notifiers_};
     if (!process) throw postgres::failure_of_start(probe);
-    // Kept for a moment: a branch that was just made or woken is often the next to be asked something.
-    const Admin admin(*this, body.branch.incarnation, postgres::wait_until_ready(*process, probe));
+    postgres::Connection connection = postgres::wait_until_ready(*process, probe);
     count_opened(body.branch.incarnation);
+    // Not closed here: the end of its server process would take time from whoever waits for this instance.
+    keep(body.branch.incarnation, std::move(connection), new_connection_lifetime);
   } catch (Error& error) {
     if (options.is_committed && error.code() == ErrorCode::timed_out) {
       error.add_context(fmt::format("{} is still starting", body.name()));
@@ -385,13 +389,17 @@ void Instances::discard(const catalog::SweepRecord& volume, const OpenPool& pool
 }
 
 Instances::Admin::~Admin() {
+  if (connection_) instances_->keep(id_, std::move(*connection_), idle_connection_lifetime);
+}
+
+void Instances::keep(const IncarnationId& id, postgres::Connection connection, std::chrono::seconds lifetime) {
   // One to template1, opened where the database postgres was dropped, would stand in the way of CREATE DATABASE.
-  if (!connection_ || !connection_->is_usable() || connection_->database() != default_database) return;
+  if (!connection.is_usable() || connection.database() != default_database) return;
   std::list<Idle> surplus;  // closed after the mutex is free
-  const std::lock_guard lock(instances_->mutex_);
-  instances_->idle_.push_front({id_, std::move(*connection_), std::chrono::steady_clock::now()});
-  if (instances_->idle_.size() > idle_connections_kept) {
-    surplus.splice(surplus.begin(), instances_->idle_, std::prev(instances_->idle_.end()));
+  const std::lock_guard lock(mutex_);
+  idle_.push_front({id, std::move(connection), std::chrono::steady_clock::now() + lifetime});
+  if (idle_.size() > idle_connections_kept) {
+    surplus.splice(surplus.begin(), idle_, std::ranges::min_element(idle_, {}, &Idle::until));
   }
 }
 
@@ -453,7 +461,7 @@ void Instances::close_idle_connections() {
   const auto now = std::chrono::steady_clock::now();
   for (auto at = idle_.begin(); at != idle_.end();) {
     const auto next = std::next(at);
-    if (now - at->since > idle_connection_lifetime) closing.splice(closing.end(), idle_, at);
+    if (now > at->until) closing.splice(closing.end(), idle_, at);
     at = next;
   }
 }

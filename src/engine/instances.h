@@ -127,8 +127,8 @@ class Instances {
   postgres::Connection connect(const Body& body, const std::string& database);
   // How many of them were opened to this body since the daemon began.
   std::int64_t connections_opened(const IncarnationId& id) const;
-  // Closes connections that nobody has used for a while, so that they do not stand in the way of DROP DATABASE for
-  // ever.
+  // Closes connections whose time is over, so that they do not stand in the way of DROP DATABASE for ever. To be called
+  // every second.
   void close_idle_connections();
 
   std::filesystem::path log_file(const Body& body) const;
@@ -149,6 +149,8 @@ class Instances {
   // What its server sees and may use besides its own two directories.
   void add_surroundings(runtime::InstanceSpec& instance, const Body& body) const;
   void count_opened(const IncarnationId& id);
+  // For the next who asks for admin(), unless that takes longer.
+  void keep(const IncarnationId& id, postgres::Connection connection, std::chrono::seconds lifetime);
   void close_connections(const IncarnationId& id);
 
   // While it lives, start() or stop() is at work on the instance.
@@ -168,7 +170,7 @@ class Instances {
   struct Idle {
     IncarnationId id;
     postgres::Connection connection;
-    std::chrono::steady_clock::time_point since;
+    std::chrono::steady_clock::time_point until;
   };
   Engine& engine_;
   postgres::Notifiers notifiers_;

@@ -18,8 +18,8 @@ struct Limits {
   // From the connection to the end of its start-up packet, TLS included.
   std::chrono::milliseconds hello{10'000};
   // Until its branch is found, and awake.
-  // Two hundred that are woken at once take two slow cores a minute.
-  std::chrono::milliseconds find{120'000};
+  // Two hundred that are woken at once take two slow cores a minute; a start that fails after two tells why.
+  std::chrono::milliseconds find{130'000};
   // Until the instance, which runs, says its first word.
   std::chrono::milliseconds connect{15'000};
   // PostgreSQL's authentication_timeout is a minute by default; the instance speaks first where it is shorter.

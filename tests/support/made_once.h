@@ -29,7 +29,8 @@ inline std::filesystem::path made_once(const std::string& name,
   struct stat program{};
   if (::stat("/proc/self/exe", &program) != 0) throw system_error(errno, "cannot look at this program");
   // Whose the files are matters to PostgreSQL, and both root and an ordinary user may test in one build.
-  const auto folder = build_directory() / "test-clusters" / std::to_string(::geteuid()) / program_invocation_short_name;
+  const auto folder =
+      build_directory() / ("test-clusters-" + std::to_string(::geteuid())) / program_invocation_short_name;
   const auto build = folder / (std::to_string(program.st_mtim.tv_sec) + "." + std::to_string(program.st_mtim.tv_nsec));
   std::filesystem::create_directories(folder);
   const FileLock lock = FileLock::acquire(folder / "lock");

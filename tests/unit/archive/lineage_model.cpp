@@ -118,7 +118,13 @@ void LineageModel::recover(std::size_t source) {
   const TimePoint end = body.ended_at.value_or(now_);
   if (end <= body.began_at) return;
   const auto length = std::chrono::duration_cast<milliseconds>(end - body.began_at).count();
-  const TimePoint target = body.began_at + milliseconds(pick(0, static_cast<int>(length)));
+  TimePoint target = body.began_at + milliseconds(pick(0, static_cast<int>(length)));
+  // To the position of a commit, which can be from before the body began: a fork has its source's WAL since the redo.
+  const auto is_own = [&](const Commit& commit) { return commit.begin >= body.own_from; };
+  const auto first_own = std::ranges::find_if(body.history, is_own);
+  if (pick(0, 1) == 0 && first_own != body.history.end()) {
+    target = first_own[pick(0, static_cast<int>(body.history.end() - first_own) - 1)].time;
+  }
   Timeline newest = 0;
   for (const ModelBody& other : bodies_) newest = std::max(newest, other.timeline);
   ModelBody child{
