@@ -18,7 +18,7 @@ namespace pgtwig::archive {
 
 namespace {
 
-constexpr std::size_t copy_chunk = std::size_t{1} << 20;
+constexpr std::size_t copy_chunk = std::size_t{64} << 10;
 
 struct stat status_of(int fd) {
   struct stat status{};

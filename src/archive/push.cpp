@@ -27,7 +27,7 @@ constexpr std::string_view temporary_prefix = ".tmp-";
 constexpr std::size_t segment_name_length = 24;
 constexpr std::chrono::seconds longest_wait_for_lock{60};
 constexpr std::chrono::milliseconds lock_poll_pause{5};
-constexpr std::size_t compare_chunk = std::size_t{1} << 20;
+constexpr std::size_t compare_chunk = std::size_t{64} << 10;
 
 bool is_segment(const std::string& name) {
   const auto kind = wal_file_kind(name);

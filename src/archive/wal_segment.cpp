@@ -24,8 +24,8 @@ constexpr std::size_t name_digits = 24;
 constexpr std::size_t timeline_digits = 8;
 constexpr Bytes smallest_segment = 1_MiB;
 constexpr Bytes largest_segment = 1_GiB;
-// A page is read with its neighbours.
-constexpr std::size_t read_chunk = std::size_t{1} << 20;
+// A page is read with its neighbours; the longest that there can be is this long.
+constexpr std::size_t read_chunk = std::size_t{64} << 10;
 
 // XLOG_PAGE_MAGIC of src/include/access/xlog_internal.h in REL_14_STABLE to REL_18_STABLE: it changes with each major
 // version.

@@ -55,10 +55,15 @@ void write_fully(int fd, std::string_view text, const std::filesystem::path& pat
 }
 
 std::string read_fully(int fd, std::size_t limit, const std::filesystem::path& path) {
-  std::string text;
+  constexpr std::size_t least = 4096;
+  struct stat status{};
+  if (fstat(fd, &status) != 0) throw path_error(errno, "examine", path);
+  // As long as it says that it is, and a byte more, which is not there; files of /proc say nothing.
+  const auto said = static_cast<std::size_t>(std::max<off_t>(status.st_size, 0));
+  std::string text(std::max(std::min(said, limit), least) + 1, '\0');
   std::size_t used = 0;
   while (true) {
-    if (text.size() - used < 4096) text.resize(std::max<std::size_t>(text.size() * 2, 16384));
+    if (used == text.size()) text.resize(text.size() * 2);
     const ssize_t got = read(fd, text.data() + used, text.size() - used);
     if (got < 0) {
       if (errno == EINTR) continue;

@@ -5,13 +5,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 
 #include "base/error.h"
-#include "base/fs.h"
 
 namespace pgtwig::postgres {
 namespace {
@@ -19,14 +20,46 @@ namespace {
 constexpr std::string_view version_mark = "(PostgreSQL) ";
 constexpr std::string_view collations_mark = "collations: ";
 
-// The number that follows `mark`, digits and dots.
-std::string number_after(std::string_view text, std::string_view mark) {
-  const auto at = text.find(mark);
-  if (at == std::string_view::npos) return {};
-  const std::string_view rest = text.substr(at + mark.size());
-  std::string_view number = rest.substr(0, rest.find_first_not_of("0123456789."));
+constexpr std::size_t longest_number = 32;
+
+// Digits and dots that the text begins with.
+std::string version_number(std::string_view text) {
+  std::string_view number = text.substr(0, text.find_first_not_of("0123456789."));
   while (number.ends_with('.')) number.remove_suffix(1);
   return std::string(number);
+}
+
+std::string number_after(std::string_view text, std::string_view mark) {
+  const auto at = text.find(mark);
+  return at == std::string_view::npos ? "" : version_number(text.substr(at + mark.size()));
+}
+
+// What follows the first of each mark in the file, long enough for a number; nullopt: the mark is not there. In pieces,
+// as a whole program would be ten megabytes of memory.
+template <std::size_t count>
+std::array<std::optional<std::string>, count> texts_after(const std::filesystem::path& file,
+                                                          const std::array<std::string_view, count>& marks) {
+  constexpr std::size_t piece = 1 << 16;
+  // A mark may go on in the next piece, and what follows it.
+  const std::size_t overlap = std::ranges::max(marks, {}, &std::string_view::size).size() + longest_number;
+  std::array<std::optional<std::string>, count> found;
+  std::ifstream stream(file, std::ios::binary);
+  std::string window;
+  while (stream.good()) {
+    const std::size_t begin = std::min(window.size(), overlap);
+    window.erase(0, window.size() - begin);
+    window.resize(begin + piece);
+    stream.read(window.data() + begin, piece);
+    window.resize(begin + static_cast<std::size_t>(stream.gcount()));
+    for (std::size_t index = 0; index < count; ++index) {
+      const auto at = found[index] ? std::string::npos : window.find(marks[index]);
+      if (at == std::string::npos) continue;
+      const std::size_t after = at + marks[index].size();
+      if (stream.eof() || window.size() - after >= longest_number) found[index] = window.substr(after, longest_number);
+    }
+  }
+  if (!stream.eof()) throw system_error(errno, fmt::format("cannot read {}", file.string()));
+  return found;
 }
 
 // glibc says what it is in a text of its own: "... release version 2.36.".
@@ -34,9 +67,10 @@ std::string libc_version() {
   static constexpr auto folders = std::to_array<std::string_view>(
       {"/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64", "/usr/lib", "/lib"});
   for (const std::string_view folder : folders) {
-    const auto library = read_file_if_exists(std::filesystem::path(folder) / "libc.so.6");
-    if (!library) continue;
-    const std::string number = number_after(*library, " release version ");
+    const auto library = std::filesystem::path(folder) / "libc.so.6";
+    if (!std::filesystem::exists(library)) continue;
+    const auto [release] = texts_after<1>(library, {" release version "});
+    const std::string number = version_number(release.value_or(""));
     if (!number.empty()) return number;
   }
   return "of an unknown version";
@@ -72,11 +106,10 @@ int complain(std::string_view what) {
 }  // namespace
 
 std::string collations_of(const std::filesystem::path& server) {
-  const std::string program = read_file(server);
-  const bool is_musl = program.find("ld-musl-") != std::string::npos;
-  std::string text = is_musl ? "musl" : fmt::format("glibc {}", libc_version());
-  const std::string icu = number_after(program, "libicui18n.so.");
-  if (!icu.empty()) text += fmt::format(", ICU {}", icu);
+  const auto [musl, icu] = texts_after<2>(server, {"ld-musl-", "libicui18n.so."});
+  std::string text = musl ? "musl" : fmt::format("glibc {}", libc_version());
+  const std::string icu_version = version_number(icu.value_or(""));
+  if (!icu_version.empty()) text += fmt::format(", ICU {}", icu_version);
   return text;
 }
 
