@@ -41,7 +41,7 @@ class TestFileSystem {
  private:
   void import_anew(bool read_only);
 
-  TemporaryDirectory directory_;
+  TemporaryDirectory directory_{TemporaryPlace::disk};  // an image there grows as the disk allows
   FileSystemKind kind_;
   std::filesystem::path image_;
   std::filesystem::path mount_point_;
