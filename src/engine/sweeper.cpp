@@ -62,7 +62,7 @@ void Sweeper::run() {
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-    if (stopping_) return;
+    if (stopping_) break;
     const catalog::SweepRecord volume = queue_.front();
     queue_.pop_front();
     busy_ = true;
@@ -76,6 +76,14 @@ void Sweeper::run() {
     lock.lock();
     busy_ = false;
     changed_.notify_all();
+  }
+  // What was deleted is not to be reached while no daemon runs.
+  for (const catalog::SweepRecord& volume : queue_) {
+    try {
+      end_instance(volume);
+    } catch (...) {
+      log::error("cannot end the instance of volume {}: {}", volume.volume.text(), describe_current_exception());
+    }
   }
 }
 
@@ -99,17 +107,27 @@ bool is_in_use(catalog::Catalog& catalog, const IncarnationId& volume) {
   return branch && branch->incarnation == volume;
 }
 
+// The list is asked once more: a commit that was durable though it reported a failure has taken its volume off.
+bool is_to_be_swept(catalog::Catalog& catalog, const IncarnationId& volume) {
+  const auto list = catalog.sweep_list();
+  if (std::ranges::none_of(list, [&](const auto& listed) { return listed.volume == volume; })) return false;
+  if (!is_in_use(catalog, volume)) return true;
+  log::error("volume {} is to be swept and is a branch's or a snapshot's: it is left alone", volume.text());
+  return false;
+}
+
 }  // namespace
 
-// Instance, then volume, then the place on the list: whatever a crash leaves of it is found again by the list. The list
-// is asked once more first: a commit that was durable though it reported a failure has taken its volume off.
+void Sweeper::end_instance(const catalog::SweepRecord& volume) {
+  if (!is_to_be_swept(engine_.catalog(), volume.volume)) return;
+  const std::shared_ptr<OpenPool> pool = engine_.pools().open(volume.pool);
+  if (volume.staged && was_committed(engine_, *pool, volume)) return;
+  engine_.instances().discard(volume, *pool);
+}
+
+// Instance, then volume, then the place on the list: whatever a crash leaves of it is found again by the list.
 void Sweeper::destroy(const catalog::SweepRecord& volume) {
-  const auto list = engine_.catalog().sweep_list();
-  if (std::ranges::none_of(list, [&](const auto& listed) { return listed.volume == volume.volume; })) return;
-  if (is_in_use(engine_.catalog(), volume.volume)) {
-    log::error("volume {} is to be swept and is a branch's or a snapshot's: it is left alone", volume.volume.text());
-    return;
-  }
+  if (!is_to_be_swept(engine_.catalog(), volume.volume)) return;
   const std::shared_ptr<OpenPool> pool = engine_.pools().open(volume.pool);
   bool has_history = false;
   if (volume.staged && was_committed(engine_, *pool, volume)) {

@@ -16,7 +16,8 @@ class Engine;
 class Sweeper {
  public:
   explicit Sweeper(Engine& engine);
-  ~Sweeper();  // finishes the volume in hand; the rest stays on the list for the next daemon
+  // Finishes the volume in hand and ends the instances of the others, which stay on the list for the next daemon.
+  ~Sweeper();
 
   // In the background: the caller does not wait. They have to be on the catalog's list.
   void enqueue(const std::vector<catalog::SweepRecord>& volumes);
@@ -30,6 +31,7 @@ class Sweeper {
 
  private:
   void run();
+  void end_instance(const catalog::SweepRecord& volume);
   void destroy(const catalog::SweepRecord& volume);
 
   Engine& engine_;

@@ -46,6 +46,21 @@ class Daemon(SystemTest):
         self.assertEqual(other.sql("demo/theirs", "SELECT 1"), "1")
         other.assert_nothing_leaked()
 
+    def test_nothing_deleted_runs_on_when_the_daemon_is_stopped(self) -> None:
+        self.run_pgtwig("project", "create", "demo")
+        names = ["demo/old", *(f"demo/old{number}" for number in range(5))]
+        for name in names:
+            self.run_pgtwig("branch", "create", name, *([] if name == "demo/old" else ["--from", "demo/old"]))
+        urls = {name: self.pgtwig.url(name) for name in ["demo/main", *names]}
+        self.run_pgtwig("branch", "delete", "demo/old", "--cascade")
+        self.run_pgtwig("daemon", "stop")
+        # What isn't deleted goes on.
+        psql = [str(postgres_programs() / "psql"), "-c", "SELECT 1"]
+        reached = [name for name, url in urls.items() if subprocess.run([*psql, url], capture_output=True).returncode == 0]
+        self.assertEqual(reached, ["demo/main"])
+        self.run_pgtwig("project", "delete", "demo", "--force")
+        self.pgtwig.assert_nothing_leaked()
+
     def test_kill_9_during_pgbench_on_three_branches_is_noticed_by_no_client(self) -> None:
         self.run_pgtwig("project", "create", "demo")
         pgbench = str(postgres_programs() / "pgbench")
