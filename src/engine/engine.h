@@ -53,7 +53,7 @@ struct EngineParts {
 class Engine {
  public:
   explicit Engine(EngineParts parts);
-  ~Engine();  // finishes what runs in the background; instances live on
+  ~Engine();  // finishes what runs in the background; instances live on, but those of what was deleted
 
   const Paths& paths() const { return parts_.paths; }
   const Config& config() const { return parts_.config; }

@@ -375,10 +375,10 @@ bool Instances::is_serving(const Body& body) {
   return !in_transition_.contains(body.branch.incarnation);
 }
 
-void Instances::discard(const catalog::SweepRecord& volume, const OpenPool& pool) {
+void Instances::discard(const catalog::SweepRecord& volume, const std::filesystem::path& pool_directory) {
   close_connections(volume.volume);
   const runtime::InstanceSpec instance =
-      bare_spec(engine_, volume.volume, pool.record.directory / volume.volume.text() / "data");
+      bare_spec(engine_, volume.volume, pool_directory / volume.volume.text() / "data");
   runtime_of(instance).stop(instance, runtime::StopMode::immediate, stop_timeout);
   remove_tree(instance.directory);
   std::error_code ignored;

@@ -88,7 +88,7 @@ class Instances {
   // can end between a start and its commit.
   bool runs_as_recorded(const Body& body) const;
   // Ends the instance of a volume that is going to be destroyed, and removes its directory, socket and log.
-  void discard(const catalog::SweepRecord& volume, const OpenPool& pool);
+  void discard(const catalog::SweepRecord& volume, const std::filesystem::path& pool_directory);
 
   // An open connection of the reserved admin role, kept for the next time when it comes back: parents are asked often.
   class Admin {

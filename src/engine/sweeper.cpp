@@ -1,6 +1,7 @@
 #include "engine/sweeper.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/error.h"
 #include "base/fault.h"
@@ -14,6 +15,29 @@
 #include "engine/pools.h"
 
 namespace pgtwig::engine {
+namespace {
+
+constexpr std::chrono::seconds longest_end_of_instances{10};
+
+// An older catalog that was restored may have a volume as staged that a later one made a branch of. The volume itself
+// knows; the copy of a manifest that a fork begins with is of another volume.
+bool was_committed(Engine& engine, const OpenPool& pool, const catalog::SweepRecord& volume) {
+  const auto file = pool.record.directory / volume.volume.text() / catalog::manifest_file_name;
+  const auto text = read_file_if_exists(file);
+  const auto manifest = text ? catalog::parse_manifest(*text) : std::unexpected(std::string());
+  return manifest && manifest->committed && manifest->installation == engine.catalog().installation() &&
+         manifest->branch.incarnation == volume.volume && manifest->identity == pool.driver->identity(volume.volume);
+}
+
+// Whatever went wrong before: nothing that the catalog has is ever destroyed.
+bool is_in_use(catalog::Catalog& catalog, const IncarnationId& volume) {
+  if (catalog.find_snapshot(volume)) return true;
+  const auto body = catalog.find_incarnation(volume);
+  const auto branch = body ? catalog.find_branch(body->branch) : std::nullopt;
+  return branch && branch->incarnation == volume;
+}
+
+}  // namespace
 
 Sweeper::Sweeper(Engine& engine) : engine_(engine), thread_([this] { run(); }) {}
 
@@ -24,6 +48,11 @@ Sweeper::~Sweeper() {
   }
   changed_.notify_all();
   thread_.join();
+  try {
+    end_instances();
+  } catch (...) {
+    log::error("cannot end the instances of what was deleted: {}", describe_current_exception());
+  }
 }
 
 void Sweeper::enqueue(const std::vector<catalog::SweepRecord>& volumes) {
@@ -62,7 +91,7 @@ void Sweeper::run() {
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-    if (stopping_) break;
+    if (stopping_) return;
     const catalog::SweepRecord volume = queue_.front();
     queue_.pop_front();
     busy_ = true;
@@ -70,64 +99,44 @@ void Sweeper::run() {
     try {
       destroy(volume);
     } catch (...) {
-      log::error("cannot remove volume {}, will try again at the next start: {}", volume.volume.text(),
-                 describe_current_exception());
+      log::error("cannot remove volume {}, will try again: {}", volume.volume.text(), describe_current_exception());
     }
     lock.lock();
     busy_ = false;
     changed_.notify_all();
   }
-  // What was deleted is not to be reached while no daemon runs.
-  for (const catalog::SweepRecord& volume : queue_) {
+}
+
+// Bounded, as the next daemon waits for the end of this one.
+void Sweeper::end_instances() {
+  const auto deadline = std::chrono::steady_clock::now() + longest_end_of_instances;
+  std::size_t left = 0;
+  for (const catalog::SweepRecord& volume : engine_.catalog().sweep_list()) {
+    if (volume.staged || is_in_use(engine_.catalog(), volume.volume)) continue;
+    const auto pool = engine_.catalog().find_pool(volume.pool);
+    if (!pool) continue;
+    if (std::chrono::steady_clock::now() > deadline) {
+      ++left;
+      continue;
+    }
     try {
-      end_instance(volume);
+      engine_.instances().discard(volume, pool->directory);
     } catch (...) {
       log::error("cannot end the instance of volume {}: {}", volume.volume.text(), describe_current_exception());
     }
   }
+  if (left > 0) log::warn("{} deleted or replaced volumes may have instances that run on until the next start", left);
 }
 
-namespace {
-
-// An older catalog that was restored may have a volume as staged that a later one made a branch of. The volume itself
-// knows; the copy of a manifest that a fork begins with is of another volume.
-bool was_committed(Engine& engine, const OpenPool& pool, const catalog::SweepRecord& volume) {
-  const auto file = pool.record.directory / volume.volume.text() / catalog::manifest_file_name;
-  const auto text = read_file_if_exists(file);
-  const auto manifest = text ? catalog::parse_manifest(*text) : std::unexpected(std::string());
-  return manifest && manifest->committed && manifest->installation == engine.catalog().installation() &&
-         manifest->branch.incarnation == volume.volume && manifest->identity == pool.driver->identity(volume.volume);
-}
-
-// Whatever went wrong before: nothing that the catalog has is ever destroyed.
-bool is_in_use(catalog::Catalog& catalog, const IncarnationId& volume) {
-  if (catalog.find_snapshot(volume)) return true;
-  const auto body = catalog.find_incarnation(volume);
-  const auto branch = body ? catalog.find_branch(body->branch) : std::nullopt;
-  return branch && branch->incarnation == volume;
-}
-
-// The list is asked once more: a commit that was durable though it reported a failure has taken its volume off.
-bool is_to_be_swept(catalog::Catalog& catalog, const IncarnationId& volume) {
-  const auto list = catalog.sweep_list();
-  if (std::ranges::none_of(list, [&](const auto& listed) { return listed.volume == volume; })) return false;
-  if (!is_in_use(catalog, volume)) return true;
-  log::error("volume {} is to be swept and is a branch's or a snapshot's: it is left alone", volume.text());
-  return false;
-}
-
-}  // namespace
-
-void Sweeper::end_instance(const catalog::SweepRecord& volume) {
-  if (!is_to_be_swept(engine_.catalog(), volume.volume)) return;
-  const std::shared_ptr<OpenPool> pool = engine_.pools().open(volume.pool);
-  if (volume.staged && was_committed(engine_, *pool, volume)) return;
-  engine_.instances().discard(volume, *pool);
-}
-
-// Instance, then volume, then the place on the list: whatever a crash leaves of it is found again by the list.
+// Instance, then volume, then the place on the list: whatever a crash leaves of it is found again by the list. The list
+// is asked once more first: a commit that was durable though it reported a failure has taken its volume off.
 void Sweeper::destroy(const catalog::SweepRecord& volume) {
-  if (!is_to_be_swept(engine_.catalog(), volume.volume)) return;
+  const auto list = engine_.catalog().sweep_list();
+  if (std::ranges::none_of(list, [&](const auto& listed) { return listed.volume == volume.volume; })) return;
+  if (is_in_use(engine_.catalog(), volume.volume)) {
+    log::error("volume {} is to be swept and is a branch's or a snapshot's: it is left alone", volume.volume.text());
+    return;
+  }
   const std::shared_ptr<OpenPool> pool = engine_.pools().open(volume.pool);
   bool has_history = false;
   if (volume.staged && was_committed(engine_, *pool, volume)) {
@@ -136,7 +145,7 @@ void Sweeper::destroy(const catalog::SweepRecord& volume) {
         "`pgtwig state rebuild` makes a catalog that has it",
         volume.volume.text(), pool->record.name.text());
   } else {
-    engine_.instances().discard(volume, *pool);
+    engine_.instances().discard(volume, pool->record.directory);
     fault::point("sweep.instance_gone");
     // Of a body whose history is kept, the WAL stays, and with it what its archiver had not come to.
     const auto incarnation = engine_.catalog().find_incarnation(volume.volume);

@@ -16,7 +16,8 @@ class Engine;
 class Sweeper {
  public:
   explicit Sweeper(Engine& engine);
-  // Finishes the volume in hand and ends the instances of the others, which stay on the list for the next daemon.
+  // Finishes the volume in hand. Of the others, which the next daemon sweeps, it ends the instances: nobody is to reach
+  // what was deleted while no daemon runs.
   ~Sweeper();
 
   // In the background: the caller does not wait. They have to be on the catalog's list.
@@ -31,7 +32,7 @@ class Sweeper {
 
  private:
   void run();
-  void end_instance(const catalog::SweepRecord& volume);
+  void end_instances();
   void destroy(const catalog::SweepRecord& volume);
 
   Engine& engine_;

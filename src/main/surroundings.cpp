@@ -24,7 +24,7 @@ namespace {
 
 constexpr const char* instance_user_name = "pgtwig-pg";
 constexpr const char* socket_group_name = "pgtwig";
-// A daemon that was told to stop finishes its operations, but closes its socket at once.
+// A daemon that was told to stop finishes its operations and ends what was deleted, but closes its socket at once.
 constexpr std::chrono::seconds predecessor_patience{30};
 constexpr std::chrono::milliseconds look_again{20};
 // Two for each running instance (its process, a connection to it), and one for each connection from outside.

@@ -36,13 +36,14 @@ std::string number_after(std::string_view text, std::string_view mark) {
 
 // What follows the first of each mark in the file, long enough for a number; nullopt: the mark is not there. In pieces,
 // as a whole program would be ten megabytes of memory.
-template <std::size_t count>
-std::array<std::optional<std::string>, count> texts_after(const std::filesystem::path& file,
-                                                          const std::array<std::string_view, count>& marks) {
+template <std::size_t Count>
+std::array<std::optional<std::string>, Count> texts_after(const std::filesystem::path& file,
+                                                          const std::array<std::string_view, Count>& marks) {
   constexpr std::size_t piece = 1 << 16;
   // A mark may go on in the next piece, and what follows it.
-  const std::size_t overlap = std::ranges::max(marks, {}, &std::string_view::size).size() + longest_number;
-  std::array<std::optional<std::string>, count> found;
+  const std::size_t overlap =
+      std::ranges::max(marks, {}, [](auto mark) { return mark.size(); }).size() + longest_number;
+  std::array<std::optional<std::string>, Count> found;
   std::ifstream stream(file, std::ios::binary);
   std::string window;
   while (stream.good()) {
@@ -51,7 +52,7 @@ std::array<std::optional<std::string>, count> texts_after(const std::filesystem:
     window.resize(begin + piece);
     stream.read(window.data() + begin, piece);
     window.resize(begin + static_cast<std::size_t>(stream.gcount()));
-    for (std::size_t index = 0; index < count; ++index) {
+    for (std::size_t index = 0; index < Count; ++index) {
       const auto at = found[index] ? std::string::npos : window.find(marks[index]);
       if (at == std::string::npos) continue;
       const std::size_t after = at + marks[index].size();
@@ -68,7 +69,7 @@ std::string libc_version() {
       {"/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64", "/usr/lib", "/lib"});
   for (const std::string_view folder : folders) {
     const auto library = std::filesystem::path(folder) / "libc.so.6";
-    if (!std::filesystem::exists(library)) continue;
+    if (::access(library.c_str(), R_OK) != 0) continue;
     const auto [release] = texts_after<1>(library, {" release version "});
     const std::string number = version_number(release.value_or(""));
     if (!number.empty()) return number;

@@ -19,6 +19,7 @@ SLOTS = 60
 
 # The folders of tests, and what the sweep of stale ones looks for. Short: a socket's path has 107 bytes.
 BASE_PREFIX = "/tmp/pgt."
+LONGEST_TEST = 3600  # seconds, and none takes half of it: an older folder of a unit test is nobody's
 
 
 # Where every instruction is emulated (tests/lab), everything takes so many times as long, and so do the tests wait.
@@ -242,6 +243,9 @@ def stale_bases() -> list[pathlib.Path]:
             continue
         except OSError:
             continue
+    for place in (pathlib.Path("/tmp"), pathlib.Path("/dev/shm")):
+        for pattern in ("pgtwig-test-??????", "pgtwig-engine-??????"):
+            stale += [path for path in place.glob(pattern) if time.time() - path.stat().st_mtime > LONGEST_TEST]
     return stale
 
 

@@ -3,8 +3,10 @@
 
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
@@ -18,12 +20,12 @@ enum class TemporaryPlace { memory, disk };
 // A cluster is a thousand small files, and each test makes and removes its own: some file systems take longer over that
 // than the test over all else.
 inline std::filesystem::path temporary_place(TemporaryPlace place) {
-  constexpr std::uintmax_t enough = 1u << 30;
-  const std::filesystem::path memory = "/dev/shm";
-  std::error_code error;
-  const auto space = std::filesystem::space(memory, error);
-  const bool has_memory = !error && space.available >= enough && ::access(memory.c_str(), W_OK) == 0;
-  return place == TemporaryPlace::memory && has_memory ? memory : "/tmp";
+  constexpr std::uint64_t enough = std::uint64_t{4} << 30;
+  const char* memory = "/dev/shm";
+  struct statvfs found{};
+  const bool is_usable = ::statvfs(memory, &found) == 0 && (found.f_flag & ST_NOEXEC) == 0 &&
+                         found.f_bavail * found.f_frsize >= enough && ::access(memory, W_OK) == 0;
+  return place == TemporaryPlace::memory && is_usable ? memory : "/tmp";
 }
 
 class TemporaryDirectory {

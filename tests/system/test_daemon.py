@@ -1,6 +1,7 @@
 """The daemon comes when it is needed, is alone on its root, and its death is nobody else's."""
 
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -47,13 +48,20 @@ class Daemon(SystemTest):
         other.assert_nothing_leaked()
 
     def test_nothing_deleted_runs_on_when_the_daemon_is_stopped(self) -> None:
+        # What is deleted is ended one by one; after the first, it waits until the file is gone.
+        here = pathlib.Path(self.pgtwig.work) / "here"
+        daemon = self.pgtwig.start_daemon({"PGTWIG_FAULT": f"sweep.instance_gone=pause:{here}"})
         self.run_pgtwig("project", "create", "demo")
         names = ["demo/old", *(f"demo/old{number}" for number in range(5))]
         for name in names:
             self.run_pgtwig("branch", "create", name, *([] if name == "demo/old" else ["--from", "demo/old"]))
         urls = {name: self.pgtwig.url(name) for name in ["demo/main", *names]}
         self.run_pgtwig("branch", "delete", "demo/old", "--cascade")
-        self.run_pgtwig("daemon", "stop")
+        eventually(here.exists, "the first is gone", 30)
+        daemon.terminate()
+        eventually(lambda: not self.pgtwig.answers(), "the daemon is ending", 30)
+        here.unlink()
+        self.assertEqual(daemon.wait(60), 0)
         # What isn't deleted goes on.
         psql = [str(postgres_programs() / "psql"), "-c", "SELECT 1"]
         reached = [name for name, url in urls.items() if subprocess.run([*psql, url], capture_output=True).returncode == 0]

@@ -106,7 +106,8 @@ class RuntimeContract : public ::testing::Test {
     return run_command(command).output.find("shut down\n") != std::string::npos;
   }
 
-  pgtwig::support::TemporaryDirectory temporary_;
+  // Containers have a /dev/shm of their own.
+  pgtwig::support::TemporaryDirectory temporary_{pgtwig::support::TemporaryPlace::disk};
   OsUser user_ = pgtwig::support::postgres_user();
   InstallationId installation_ = InstallationId::random();
   std::unique_ptr<InstanceSpec> spec_;

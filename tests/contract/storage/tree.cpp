@@ -44,15 +44,17 @@ std::string attributes_of(const std::string& path) {
 std::string content_of(const fs::path& path) {
   const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) throw system_error(errno, "cannot open " + path.string());
-  static thread_local std::array<char, 1 << 16> piece;
+  std::array<char, 1 << 16> piece;
   std::size_t bytes = 0;
   std::size_t hash = 0;
   while (true) {
-    const ssize_t got = read(file.get(), piece.data(), piece.size());
+    const ssize_t got = pread(file.get(), piece.data(), piece.size(), static_cast<off_t>(bytes));
     if (got < 0) throw system_error(errno, "cannot read " + path.string());
     if (got == 0) break;
     const std::string_view text(piece.data(), static_cast<std::size_t>(got));
     bytes += text.size();
+    // Of all the pieces but the last one as long as they can be: a file is not read in other pieces another time.
+    if (bytes % piece.size() != 0 && text.size() == piece.size()) throw Error(ErrorCode::internal, "a short read");
     hash = hash * 31 + std::hash<std::string_view>()(text);
   }
   return fmt::format(" {} bytes, hash {:x}", bytes, hash);

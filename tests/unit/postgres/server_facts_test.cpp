@@ -33,7 +33,8 @@ TEST(CollationsOf, AProgramAreFoundWhereverItNamesItsLibraries) {
 
 TEST(CollationsOf, AProgramMayBeThoseOfMusl) {
   const TemporaryDirectory directory;
-  write_file(directory / "postgres", std::string(200'000, 'x') + "/lib/ld-musl-x86_64.so.1" + std::string(200'000, 'x'));
+  write_file(directory / "postgres",
+             std::string(200'000, 'x') + "/lib/ld-musl-x86_64.so.1" + std::string(200'000, 'x'));
   EXPECT_EQ(collations_of(directory / "postgres"), "musl");
 }
 

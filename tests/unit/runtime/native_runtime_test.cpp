@@ -154,7 +154,7 @@ TEST_F(NativeRuntime, RunsTheServerAsItsUserInASessionOfItsOwn) {
     const std::string now = proc_file(postmaster.pid(), "status");
     return now.contains("SigBlk:\t0000000000000000") || now.contains("SigBlk:\t0000000000400000");
   };
-  EXPECT_TRUE(wait_until(blocks_nothing_of_ours)) << status;
+  EXPECT_TRUE(wait_until(blocks_nothing_of_ours)) << proc_file(postmaster.pid(), "status");
   EXPECT_EQ(::getsid(postmaster.pid()), postmaster.pid());
   EXPECT_TRUE(std::filesystem::equivalent("/proc/" + std::to_string(postmaster.pid()) + "/cwd", spec_->data_directory));
 }

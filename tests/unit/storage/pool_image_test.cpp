@@ -53,7 +53,7 @@ class PoolImage : public ::testing::TestWithParam<ImageFileSystem> {
     mount_image(image_, mount_point_);
   }
 
-  pgtwig::support::TemporaryDirectory directory_;
+  pgtwig::support::TemporaryDirectory directory_{pgtwig::support::TemporaryPlace::disk};
   std::filesystem::path image_ = directory_.path() / "pool image";
   std::filesystem::path mount_point_ = directory_.path() / "mount point";
   std::filesystem::path elsewhere_ = directory_.path() / "elsewhere";
