@@ -68,7 +68,7 @@ void Sweeper::destroy_staged(const std::vector<catalog::SweepRecord>& volumes) n
     try {
       destroy(volume);
     } catch (...) {
-      log::error("cannot remove what was staged as {}, will try again at the next start: {}", volume.volume.text(),
+      log::error("cannot remove what was staged as {}, will try again: {}", volume.volume.text(),
                  describe_current_exception());
     }
   }

@@ -34,16 +34,12 @@ std::string number_after(std::string_view text, std::string_view mark) {
   return at == std::string_view::npos ? "" : version_number(text.substr(at + mark.size()));
 }
 
-// What follows the first of each mark in the file, long enough for a number; nullopt: the mark is not there. In pieces,
-// as a whole program would be ten megabytes of memory.
-template <std::size_t Count>
-std::array<std::optional<std::string>, Count> texts_after(const std::filesystem::path& file,
-                                                          const std::array<std::string_view, Count>& marks) {
+// What follows the first such mark in the file, long enough for a number; nullopt: the mark is not there. In pieces, as
+// a whole program would be ten megabytes of memory.
+std::optional<std::string> text_after(const std::filesystem::path& file, std::string_view mark) {
   constexpr std::size_t piece = 1 << 16;
-  // A mark may go on in the next piece, and what follows it.
-  const std::size_t overlap =
-      std::ranges::max(marks, {}, [](auto mark) { return mark.size(); }).size() + longest_number;
-  std::array<std::optional<std::string>, Count> found;
+  // The mark may go on in the next piece, and what follows it.
+  const std::size_t overlap = mark.size() + longest_number;
   std::ifstream stream(file, std::ios::binary);
   std::string window;
   while (stream.good()) {
@@ -52,15 +48,13 @@ std::array<std::optional<std::string>, Count> texts_after(const std::filesystem:
     window.resize(begin + piece);
     stream.read(window.data() + begin, piece);
     window.resize(begin + static_cast<std::size_t>(stream.gcount()));
-    for (std::size_t index = 0; index < Count; ++index) {
-      const auto at = found[index] ? std::string::npos : window.find(marks[index]);
-      if (at == std::string::npos) continue;
-      const std::size_t after = at + marks[index].size();
-      if (stream.eof() || window.size() - after >= longest_number) found[index] = window.substr(after, longest_number);
-    }
+    const auto at = window.find(mark);
+    if (at == std::string::npos) continue;
+    const std::size_t after = at + mark.size();
+    if (stream.eof() || window.size() - after >= longest_number) return window.substr(after, longest_number);
   }
   if (!stream.eof()) throw system_error(errno, fmt::format("cannot read {}", file.string()));
-  return found;
+  return std::nullopt;
 }
 
 // glibc says what it is in a text of its own: "... release version 2.36.".
@@ -70,8 +64,7 @@ std::string libc_version() {
   for (const std::string_view folder : folders) {
     const auto library = std::filesystem::path(folder) / "libc.so.6";
     if (::access(library.c_str(), R_OK) != 0) continue;
-    const auto [release] = texts_after<1>(library, {" release version "});
-    const std::string number = version_number(release.value_or(""));
+    const std::string number = version_number(text_after(library, " release version ").value_or(""));
     if (!number.empty()) return number;
   }
   return "of an unknown version";
@@ -107,10 +100,9 @@ int complain(std::string_view what) {
 }  // namespace
 
 std::string collations_of(const std::filesystem::path& server) {
-  const auto [musl, icu] = texts_after<2>(server, {"ld-musl-", "libicui18n.so."});
-  std::string text = musl ? "musl" : fmt::format("glibc {}", libc_version());
-  const std::string icu_version = version_number(icu.value_or(""));
-  if (!icu_version.empty()) text += fmt::format(", ICU {}", icu_version);
+  std::string text = text_after(server, "ld-musl-") ? "musl" : fmt::format("glibc {}", libc_version());
+  const std::string icu = version_number(text_after(server, "libicui18n.so.").value_or(""));
+  if (!icu.empty()) text += fmt::format(", ICU {}", icu);
   return text;
 }
 
