@@ -48,16 +48,17 @@ std::optional<std::size_t> newest_timeline_change(const Lineage& lineage, std::s
 }
 
 // Replay that ends with a link's own bytes comes by moments of its source, whose they are: of those only the restore
-// point's remains.
-void leave_to_the_source(const Lineage& lineage, Piece& piece) {
+// point's remains. False when that is not among them.
+bool leave_to_the_source(const Lineage& lineage, Piece& piece) {
   const std::size_t owner = piece.view->segments()[piece.run.end - 1].link;
-  if (owner == piece.start.link) return;
+  if (owner == piece.start.link) return true;
   const TimePoint began = lineage.links[owner].source_time;
-  if (piece.to < began) {
-    piece.to = piece.from;
-  } else {
+  if (piece.to >= began) {
     piece.from = std::max(piece.from, began);
+    return true;
   }
+  piece.to = piece.from;
+  return piece.from == piece.start.point->time;
 }
 
 std::optional<Piece> piece_of(const Lineage& lineage, const LinkedPoint& start, const View& view) {
@@ -93,7 +94,7 @@ std::optional<Piece> piece_of(const Lineage& lineage, const LinkedPoint& start, 
     piece.to = std::min(piece.to, lineage.links[later].source_time);
     piece.to_lsn = std::max(piece.from_lsn, std::min(piece.to_lsn, lineage.links[later].own_from));
   }
-  leave_to_the_source(lineage, piece);
+  if (!leave_to_the_source(lineage, piece)) return std::nullopt;
   return piece;
 }
 

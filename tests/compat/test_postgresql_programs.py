@@ -90,9 +90,12 @@ class Programs(EndpointTest):
         receiver = subprocess.Popen([str(postgres_programs() / "pg_receivewal"), "-D", str(folder), "--no-loop", "-d",
                                      self.conninfo(parameters)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
-            eventually(lambda: list(folder.glob("*.partial")), "the log streams")
+            streams = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'pg_receivewal' AND state = 'streaming'"
+            eventually(lambda: self.sql("demo/dev", streams) == "1", "the log streams")
+            # Nothing is sent of a segment in which nothing is yet.
+            self.sql("demo/dev", "CREATE TABLE more AS SELECT 1")
             segment = self.sql("demo/dev", "SELECT pg_walfile_name(pg_current_wal_lsn())")
-            self.sql("demo/dev", "CREATE TABLE more AS SELECT 1; SELECT pg_switch_wal()")
+            self.sql("demo/dev", "SELECT pg_switch_wal()")
             eventually((folder / segment).exists, "a whole segment is there")
         finally:
             receiver.send_signal(signal.SIGINT)

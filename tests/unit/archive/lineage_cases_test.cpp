@@ -137,6 +137,35 @@ TEST(Windows, OfAChildHaveNoMomentThatItsParentLost) {
                                Window{at(25), at(60), Lsn{3 * mib + 900}, Lsn{6 * mib + 100}, true}));
 }
 
+TEST(Windows, OfAChildBeginWithItselfWhereItsParentLostTheWholeOfItsOwn) {
+  Link first = parent();
+  lose(first, 4);
+  const Link recovered{.incarnation = IncarnationId::random(),
+                       .timeline = 2,
+                       .own_from = Lsn{4 * mib + 100},
+                       .source_time = at(15),
+                       .began_at = at(35),
+                       .ended_at = at(60),
+                       .written_until = Lsn{5 * mib + 100},
+                       .restore_points = {},
+                       .segments = {live(5, 2)}};
+  Link fork{.incarnation = IncarnationId::random(),
+            .timeline = 2,
+            .own_from = Lsn{4 * mib + 200},
+            .source_time = at(50),
+            .began_at = at(50),
+            .ended_at = at(60),
+            .written_until = Lsn{6 * mib + 100},
+            .restore_points = {},
+            .segments = {archived(4, 52, 2), archived(5, 58, 2), live(6, 2)}};
+  const Window snapshot{at(2), at(2), Lsn{3 * mib + 900}, Lsn{4 * mib}, false};
+  EXPECT_THAT(windows(lineage_of({first, recovered, fork})),
+              ElementsAre(snapshot, Window{at(50), at(60), Lsn{4 * mib + 100}, Lsn{6 * mib + 100}, true}));
+  // What is left of it leads to minute 15, too. But who asks for that moment means another body's, whose WAL is gone.
+  lose(fork, 5);
+  EXPECT_THAT(windows(lineage_of({first, recovered, fork})), ElementsAre(snapshot));
+}
+
 TEST(Gaps, AreBetweenWhatIsThere) {
   Link link = parent();
   EXPECT_THAT(gaps(lineage_of({link})), IsEmpty());
