@@ -8,6 +8,7 @@
 #include "api/json.h"
 #include "api/request_fields.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "base/time.h"
 
 namespace pgtwig::api {
@@ -220,7 +221,7 @@ std::string get_log(const Call& call) {
   query.finish();
   std::string log =
       engine::branch_log(call.engine, branch_of(call), static_cast<int>(lines.value_or(default_log_lines)));
-  return boost::json::serialize(boost::json::object{{"log", log}});
+  return boost::json::serialize(boost::json::object{{"log", valid_utf8(log)}});
 }
 
 }  // namespace pgtwig::api

@@ -6,6 +6,7 @@
 #include <concepts>
 
 #include "api/json_fields.h"
+#include "base/text.h"
 #include "base/time.h"
 
 namespace json = boost::json;
@@ -24,7 +25,7 @@ template <class Value>
 json::value write(const std::vector<Value>& values);
 
 json::value write(const std::string& text) {
-  return json::string(text);
+  return json::string(valid_utf8(text));
 }
 json::value write(std::integral auto number) {
   return number;
@@ -37,7 +38,7 @@ json::value write(TimePoint time) {
 }
 json::value write(const std::map<std::string, std::string>& texts) {
   json::object object;
-  for (const auto& [name, text] : texts) object.emplace(name, text);
+  for (const auto& [name, text] : texts) object.emplace(valid_utf8(name), write(text));
   return object;
 }
 template <class Value>
@@ -207,8 +208,10 @@ std::string to_json(const VersionView& version) {
   return json::serialize(write(version));
 }
 std::string to_json(const Error& error) {
-  return json::serialize(json::object{
-      {"error", {{"code", error_code_info(error.code()).name}, {"message", error.message()}, {"hint", error.hint()}}}});
+  return json::serialize(json::object{{"error",
+                                       {{"code", error_code_info(error.code()).name},
+                                        {"message", write(error.message())},
+                                        {"hint", write(error.hint())}}}});
 }
 std::string to_json(const std::vector<engine::BranchView>& branches) {
   return write_list("branches", branches);

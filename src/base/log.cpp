@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace pgtwig::log {
 
@@ -66,7 +67,8 @@ spdlog::sink_ptr make_sink(const std::filesystem::path& file) {
 
 void write(Level level, fmt::string_view format, fmt::format_args arguments) {
   const auto known = library_level(level);
-  if (spdlog::should_log(known)) spdlog::log(known, fmt::vformat(format, arguments));
+  // Much of what is logged was said by others, and none of it may look like a line of ours.
+  if (spdlog::should_log(known)) spdlog::log(known, on_one_line(fmt::vformat(format, arguments)));
 }
 
 void set_up(const std::filesystem::path& file, const std::string& level) {

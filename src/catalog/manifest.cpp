@@ -4,6 +4,7 @@
 #include <chrono>
 #include <limits>
 
+#include "base/text.h"
 #include "catalog/json_members.h"
 
 namespace pgtwig::catalog {
@@ -24,7 +25,7 @@ json::object settings_to_json(const Settings& settings) {
 
 json::array list_to_json(const std::vector<std::string>& list) {
   json::array array;
-  for (const std::string& item : list) array.emplace_back(item);
+  for (const std::string& item : list) array.emplace_back(valid_utf8(item));
   return array;
 }
 

@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 #include <utility>
 
+#include "base/text.h"
 #include "catalog/manifest.h"
 
 namespace json = boost::json;
@@ -245,7 +246,9 @@ std::string settings_json(const Settings& settings) {
 }
 
 std::string texts_json(const std::vector<std::string>& texts) {
-  return json::serialize(json::array(texts.begin(), texts.end()));
+  json::array array;
+  for (const std::string& text : texts) array.emplace_back(valid_utf8(text));
+  return json::serialize(array);
 }
 
 std::string steps_json(const std::vector<StepRecord>& steps) {

@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/text.h"
 #include "postgres/configuration_file.h"
 #include "postgres/control_file.h"
 
@@ -187,7 +188,7 @@ std::vector<std::string> held_back_slots(int data_directory) {
   std::vector<std::string> slots;
   for (const Entry& slot : entries_of(open_subdirectory(data_directory, "pg_replslot").get())) {
     if (slot.name.starts_with(own_slot_prefix)) continue;
-    slots.push_back("replication slot: " + slot.name);
+    slots.push_back("replication slot: " + on_one_line(slot.name));
   }
   return slots;
 }

@@ -198,6 +198,13 @@ class Strangers(EndpointTest):
         self.assertEqual(self.psql(HERE, target), "dev")
         eventually(lambda: self.pgtwig.json("status")["endpoint"]["connections"] == 0, "all are gone")
 
+    def test_what_strangers_say_is_no_line_of_the_log(self) -> None:
+        self.psql(HERE, self.parameters(dbname="a\n2026-01-01T00:00:00.000Z error all is lost\x1b[31m\n@no such branch"),
+                  expect_failure=True)
+        log = (self.pgtwig.root / "log/daemon.log").read_bytes()
+        self.assertIn(b"all is lost", log)
+        self.assertEqual([line for line in log.splitlines() if line.startswith(b"2026-01-01") or b"\x1b" in line], [])
+
     def test_who_is_not_let_in_is_limited_by_address(self) -> None:
         crowd = [self.connect() for _ in range(1000)]
         refused = self.connect()

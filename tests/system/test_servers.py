@@ -78,6 +78,30 @@ class ServersThatWontStart(SystemTest):
         self.assertEqual(self.run_pgtwig("branch", "get", "demo/dev", "-o", "name").out, "demo/dev\n")
 
 
+class WordsOfServers(SystemTest):
+    def setUp(self) -> None:
+        super().setUp()
+        self.run_pgtwig("project", "create", "demo")
+
+    def test_names_that_are_no_utf8_break_nothing(self) -> None:
+        """A superuser of the source can make any file there."""
+        self.sql("demo/main", r"COPY (SELECT 1) TO PROGRAM $$mkdir pg_replslot/$(printf 'a\377')z$$")
+        self.run_pgtwig("branch", "create", "demo/dev")
+        self.assertIn(r"replication slot: a\xffz", self.pgtwig.json("branch", "get", "demo/dev")["held_back"])
+        self.run_pgtwig("daemon", "stop")
+        self.assertEqual(set(self.pgtwig.branches()), {"demo/main", "demo/dev"})
+        self.run_pgtwig("state", "rebuild", "--yes")
+        self.assertEqual(set(self.pgtwig.branches()), {"demo/main", "demo/dev"})
+        self.pgtwig.assert_nothing_leaked()
+
+    def test_the_log_of_another_encoding_can_be_read(self) -> None:
+        self.sql("demo/main", "CREATE DATABASE western ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+        url = self.pgtwig.url("demo/main").rsplit("/", 1)[0] + "/western?client_encoding=UTF8"
+        self.pgtwig.sql_at(url, "SELECT 'café'::int", expect_failure=True)
+        self.assertIn(r'"caf\xe9"', self.run_pgtwig("branch", "logs", "demo/main").out)
+        self.assertIn(r'"caf\xe9"', self.pgtwig.json("branch", "logs", "demo/main")["log"])
+
+
 class BusySource(SystemTest):
     """pgbench on the parent while ten branches are made in a row."""
 

@@ -184,6 +184,18 @@ TEST(Json, CarriesAnErrorWithItsCodeMessageAndHint) {
   EXPECT_EQ(read.hint(), "rename it");
 }
 
+TEST(Json, HoldsWhateverBytesAServerSays) {
+  engine::BranchView branch = make_branch();
+  branch.held_back = {"caf\xe9"};
+  branch.settings["application_name"] = "\xff";
+  const auto read = from_json<engine::BranchView>(to_json(branch));
+  EXPECT_EQ(read.held_back, std::vector<std::string>{"caf\\xe9"});
+  EXPECT_EQ(read.settings.at("application_name"), "\\xff");
+  const Error error = error_from_json(to_json(Error(ErrorCode::conflict, "caf\xe9", "\xe9")));
+  EXPECT_EQ(error.message(), "caf\\xe9");
+  EXPECT_EQ(error.hint(), "\\xe9");
+}
+
 TEST(Json, TellsTheLinesOfAStreamApart) {
   engine::Event event{"step.done", "abc", "branch create", "demo/dev", "Checkpoint", 4, moment(1)};
   StreamLine line = parse_stream_line(event_line(event));
