@@ -58,6 +58,21 @@ void fork_body(Engine& engine, Operation& operation, const Body& source, Body& t
 // Fills the snapshot of a body that is stopped with the moment that its volume holds.
 void note_stopped_moment(Engine& engine, Body& body);
 
+// Runs `work` with the body on a port that nobody has been told of, and that is no other's meanwhile.
+template <class Work>
+auto on_a_port_of_its_own(Engine& engine, Body body, Work work) {
+  constexpr int most_attempts = 5;
+  for (int attempt = 1;; ++attempt) {
+    try {
+      const Ports::Reservation port = engine.ports().reserve(std::nullopt);
+      body.branch.port = port.port();
+      return work(std::as_const(body));
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::busy || attempt == most_attempts) throw;
+    }
+  }
+}
+
 // Starts a body; disables inherited subscriptions first, by a start of its own, when there may be some. Clears
 // maybe_has_subscriptions. Whatever fails, it isn't left running, but for a committed one that takes longer than the
 // start's patience.

@@ -84,7 +84,8 @@ ProjectView create_project(Engine& engine, const CreateProject& request, Listene
     refresh_manifest(engine, main);
     refresh_incarnation_file(*pool, incarnation);
     // Before anybody can make a branch, which then goes back to it.
-    take_first_restore_point(engine, operation, main);
+    const bool has_restore_points = schedule_of(engine, main.project, main.branch).every.count() > 0;
+    if (has_restore_points) take_first_restore_point(engine, operation, main);
 
     ProjectView view = project_view(engine, main.project);
     view.main = branch_view(engine, main, operation);

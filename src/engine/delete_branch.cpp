@@ -50,6 +50,38 @@ Doomed with_belongings(Engine& engine, const Branches& branches) {
   return all;
 }
 
+// Nobody forks from one of their snapshots while this is held. Taken after the branches' own locks, under which they
+// get no more of them.
+NamedLocks::Guard lock_snapshots(Engine& engine, const Branches& branches) {
+  std::vector<LockRequest> locks;
+  for (const auto& snapshot : with_belongings(engine, branches).snapshots) {
+    locks.push_back(snapshot_lock(snapshot, LockMode::exclusive));
+  }
+  return engine.locks().acquire(std::move(locks), lock_timeout);
+}
+
+// The branches that stay and whose history began as one of these: they were reset from it, as children go with their
+// parents.
+std::vector<std::string> heirs(Engine& engine, const catalog::ProjectRecord& project, const Doomed& all) {
+  std::set<IncarnationId> doomed_bodies;
+  for (const auto& body : all.bodies) doomed_bodies.insert(body.id);
+  std::map<IncarnationId, catalog::IncarnationRecord> bodies;
+  for (auto& body : engine.catalog().incarnations(project.id)) bodies.emplace(body.id, body);
+  std::vector<std::string> names;
+  for (const auto& branch : engine.catalog().branches(project.id)) {
+    if (doomed_bodies.contains(branch.incarnation)) continue;
+    std::set<IncarnationId> seen;  // ends a lineage that a damaged record made a circle of
+    auto body = bodies.find(branch.incarnation);
+    while (body != bodies.end() && body->second.source && seen.insert(body->first).second) {
+      body = bodies.find(*body->second.source);
+      if (body == bodies.end() || !doomed_bodies.contains(body->first)) continue;
+      names.push_back(project.name.text() + "/" + branch.name.text());
+      break;
+    }
+  }
+  return names;
+}
+
 // Those of them that `lasts` finds, as "demo/dev@v1".
 std::vector<std::string> lasting_snapshots(const catalog::ProjectRecord& project, const Doomed& all,
                                            bool (*lasts)(const catalog::SnapshotRecord&)) {
@@ -127,6 +159,7 @@ std::vector<std::string> delete_branch(Engine& engine, const DeleteBranch& reque
                             project.name.text() + "/" + branches[1].name.text()),
                 fmt::format("`pgtwig branch delete {} --cascade` deletes them, too", path.text()));
   }
+  const auto snapshots_lock = lock_snapshots(engine, branches);
   const Doomed all = with_belongings(engine, branches);
   const auto lasting =
       lasting_snapshots(project, all, request.only_if_expired ? outlasts_its_branch : is_kept_by_somebody);
@@ -135,6 +168,10 @@ std::vector<std::string> delete_branch(Engine& engine, const DeleteBranch& reque
                 fmt::format("`pgtwig branch delete {} --cascade` deletes them, too", path.text()));
   }
   return engine.operations().run("branch delete", path.text(), listener, [&](Operation& operation) {
+    for (const std::string& heir : heirs(engine, project, all)) {
+      operation.notice(fmt::format(
+          "{} was reset from it, and can't be recovered to before its own oldest restore point any more", heir));
+    }
     auto transaction = engine.catalog().begin();
     operation.record_begin(*transaction);
     const auto volumes = remove_all(operation, *transaction, project, all);
@@ -161,6 +198,7 @@ void delete_project(Engine& engine, const DeleteProject& request, Listener& list
                             branches.size() == 2 ? "one branch" : fmt::format("{} branches", branches.size() - 1)),
                 fmt::format("`pgtwig project delete {} --force` deletes them, too", project.name.text()));
   }
+  const auto snapshots_lock = lock_snapshots(engine, branches);
   const Doomed all = with_belongings(engine, branches);
   const auto lasting = lasting_snapshots(project, all, is_kept_by_somebody);
   if (!lasting.empty() && !request.force) {

@@ -64,11 +64,9 @@ void record_incarnation(catalog::Transaction& transaction, catalog::IncarnationR
   transaction.insert(incarnation);
 }
 
-std::optional<catalog::IncarnationRecord> ended(catalog::Catalog& catalog, const IncarnationId& incarnation,
-                                                TimePoint now) {
-  auto record = catalog.find_incarnation(incarnation);
-  if (record) record->ended_at = now;
-  return record;
+catalog::IncarnationRecord ended(catalog::IncarnationRecord incarnation, TimePoint now) {
+  incarnation.ended_at = now;
+  return incarnation;
 }
 
 }  // namespace pgtwig::engine

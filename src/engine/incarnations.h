@@ -15,8 +15,7 @@ catalog::IncarnationRecord forked_incarnation(const Body& source, const Body& ta
 
 // Into the transaction that makes the body a branch's: it begins now.
 void record_incarnation(catalog::Transaction& transaction, catalog::IncarnationRecord& incarnation, TimePoint now);
-// The record of one that is replaced now; nullopt when the catalog has none.
-std::optional<catalog::IncarnationRecord> ended(catalog::Catalog& catalog, const IncarnationId& incarnation,
-                                                TimePoint now);
+// The record of one that is replaced now.
+catalog::IncarnationRecord ended(catalog::IncarnationRecord incarnation, TimePoint now);
 
 }  // namespace pgtwig::engine

@@ -124,6 +124,19 @@ void Operation::commit(catalog::Transaction& transaction) {
   }
 }
 
+void Operation::complete(catalog::Transaction& transaction) {
+  fault_point("completing");
+  transaction.update(record(catalog::OperationState::done));
+  transaction.commit();
+}
+
+void Operation::take_back(catalog::Transaction& transaction) {
+  transaction.update(record(catalog::OperationState::running));
+  for (const catalog::SweepRecord& volume : staged_) transaction.insert(volume);
+  transaction.commit();
+  committed_ = false;
+}
+
 std::vector<StepView> Operation::steps() const {
   const std::lock_guard lock(mutex_);
   return steps_;

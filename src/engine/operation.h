@@ -59,6 +59,11 @@ class Operation {
 
   // Puts its end into the transaction that makes its effect part of the world, and commits: the change has happened.
   void commit(catalog::Transaction& transaction);
+  // After the commit, where more had to be done for the change to hold: its record with all that was done.
+  void complete(catalog::Transaction& transaction);
+  // The same, where that came to nothing: the transaction undoes the commit's effect. What was staged is so again, and
+  // the operation fails.
+  void take_back(catalog::Transaction& transaction);
 
   const std::vector<std::string>& warnings() const { return warnings_; }
   std::vector<StepView> steps() const;

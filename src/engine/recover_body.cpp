@@ -187,39 +187,26 @@ class Recovery {
   }
 
   postgres::RecoveryOutcome replay_to(const std::optional<postgres::RecoveryTarget>& target) {
-    constexpr int most_attempts = 5;
-    for (int attempt = 1;; ++attempt) {
-      try {
-        return replay_on_port(target);
-      } catch (const Error& error) {
-        if (error.code() != ErrorCode::busy || attempt == most_attempts) throw;
-      }
-    }
-  }
-
-  // One of its own for that time, where there is need of one: it is no other's before all is done.
-  postgres::RecoveryOutcome replay_on_port(const std::optional<postgres::RecoveryTarget>& target) {
-    const Ports::Reservation port = engine_.ports().reserve(std::nullopt);
-    Body at_work = target_;
-    at_work.branch.port = port.port();
-    const archive::LocalArchive archive = archive_of(target_);
-    ReplayProgress progress(operation_, plan_.lineage, plan_.replay, archive);
-    return engine_.instances().recover(
-        at_work, {.settings = postgres::recovery_settings(
-                      {.restore_command = archive::restore_command(engine_.helper(), archive.restore()),
-                       .target = target,
-                       .timeline = plan_.replay.timeline}),
-                  .replayed = Bytes{plan_.replay.needed * plan_.lineage.segment_size.count},
-                  // It may have been another one at that moment.
-                  .password = target_.branch.password,
-                  .timeout = replay_patience,
-                  .watch = [&progress] { return progress.look(); },
-                  .flush_later =
-                      [this](std::function<void()> flush) {
-                        // The server that is started next marks its own as unflushed.
-                        if (target_.branch.durability == catalog::Durability::none) return flush();
-                        operation_.begin_work_beside(std::move(flush));
-                      }});
+    return on_a_port_of_its_own(engine_, target_, [&](const Body& at_work) {
+      const archive::LocalArchive archive = archive_of(target_);
+      ReplayProgress progress(operation_, plan_.lineage, plan_.replay, archive);
+      return engine_.instances().recover(
+          at_work, {.settings = postgres::recovery_settings(
+                        {.restore_command = archive::restore_command(engine_.helper(), archive.restore()),
+                         .target = target,
+                         .timeline = plan_.replay.timeline}),
+                    .replayed = Bytes{plan_.replay.needed * plan_.lineage.segment_size.count},
+                    // It may have been another one at that moment.
+                    .password = target_.branch.password,
+                    .timeout = replay_patience,
+                    .watch = [&progress] { return progress.look(); },
+                    .flush_later =
+                        [this](std::function<void()> flush) {
+                          // The server that is started next marks its own as unflushed.
+                          if (target_.branch.durability == catalog::Durability::none) return flush();
+                          operation_.begin_work_beside(std::move(flush));
+                        }});
+    });
   }
 
   Error makes_tablespace() const {

@@ -19,7 +19,8 @@ struct Replacement {
   // What was there becomes this snapshot, its volume included, so that it can be had back; absent: it is destroyed.
   std::optional<catalog::SnapshotRecord> keep_old_as = {};
 };
-// Stops the old instance, starts the new one on its port, commits. When that fails the old one runs again.
+// Stops the old instance, commits, starts the new one on its port. When that fails it is taken back, and the old one
+// runs again.
 void replace_body(Engine& engine, Operation& operation, Replacement replacement);
 
 }  // namespace pgtwig::engine

@@ -10,6 +10,7 @@
 #include "engine/incarnations.h"
 #include "engine/recover_body.h"
 #include "engine/replace_body.h"
+#include "engine/restore_point_keeper.h"
 #include "engine/view_of.h"
 
 namespace pgtwig::engine {
@@ -29,6 +30,16 @@ catalog::IncarnationRecord make_volume(Engine& engine, Operation& operation, con
     fork_body(engine, operation, source, fresh, request.consistency);
   }
   return forked_incarnation(source, fresh, "reset");
+}
+
+// Whether the branch descends from this one, which then can't be deleted without it.
+bool descends_from(Engine& engine, const catalog::BranchRecord& branch, const BranchId& ancestor) {
+  for (auto above = branch.parent; above;) {
+    if (*above == ancestor) return true;
+    const auto record = engine.catalog().find_branch(*above);
+    above = record ? record->parent : std::nullopt;
+  }
+  return false;
 }
 
 // Opens the connection that the end of the old instance is going to ask for, so that nobody waits for it then.
@@ -87,6 +98,10 @@ BranchView reset_branch(Engine& engine, const ResetBranch& request, Listener& li
                   .fresh = fresh,
                   .incarnation = std::move(incarnation),
                   .has_same_password = plan.has_value() || old.branch.password == source.branch.password});
+    // What it is from now on is not to depend on whether that other branch is there.
+    const bool is_of_its_own = source.branch.id == old.branch.id || descends_from(engine, old.branch, source.branch.id);
+    const bool can_have_one = old.branch.wants_running && engine.config().wal_archive;
+    if (!is_of_its_own && can_have_one) take_first_restore_point(engine, operation, fresh);
     return branch_view(engine, fresh, operation);
   });
 }

@@ -126,7 +126,6 @@ void RestorePointKeeper::prune_project(const catalog::ProjectRecord& project) {
 }
 
 void take_first_restore_point(Engine& engine, Operation& operation, const Body& body) {
-  if (schedule_of(engine, body.project, body.branch).every.count() == 0) return;
   try {
     operation.step("First restore point", [&] {
       NobodyListens nobody;

@@ -28,8 +28,7 @@ class RestorePointKeeper {
   std::map<BranchId, TimePoint> not_before_;  // what failed, or had nothing new, is looked at again then
 };
 
-// Of a branch that is made and committed, and still locked; none if its schedule is off. That it can't be taken is a
-// warning, and the keeper tries again.
+// Of a branch whose body is made and committed, and still locked. That it can't be taken is a warning.
 void take_first_restore_point(Engine& engine, Operation& operation, const Body& body);
 
 }  // namespace pgtwig::engine
