@@ -63,7 +63,8 @@ class Responder {
 struct Patience {
   std::chrono::milliseconds idle{60'000};      // between two requests of a connection
   std::chrono::milliseconds request{30'000};   // from the first byte of a request to the last one of its JSON
-  std::chrono::milliseconds transfer{60'000};  // for the next piece of a dump, or the client's reading
+  std::chrono::milliseconds transfer{60'000};  // for the next piece of a dump
+  std::chrono::milliseconds answer{10'000};    // for the reading of a whole answer: a server that stops waits for it
   std::chrono::milliseconds line{5'000};       // for the reading of a progress line: the operation waits meanwhile
 };
 
@@ -87,7 +88,7 @@ class HttpServer {
  public:
   explicit HttpServer(HttpServerOptions options);
   ~HttpServer();
-  // Returns after stop(), when the requests under way are finished.
+  // Returns after stop(), when the requests that had come whole by then are finished.
   void run();
   // From any thread; returns at once.
   void stop();

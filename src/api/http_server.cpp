@@ -73,7 +73,7 @@ class BeastResponder final : public Responder {
 
   bool send_line(const std::string& line) override {
     if (is_broken_) return false;
-    stream_.set_timeout(patience_.line);
+    give_time(patience_.line);
     boost::system::error_code error;
     if (!has_begun_) {
       has_begun_ = is_stream_ = true;
@@ -116,16 +116,14 @@ class BeastResponder final : public Responder {
     set_header(response, content_type);
     response.body() = std::move(body);
     response.prepare_payload();
-    stream_.set_timeout(patience_.transfer);
-    write(response);
-  }
-
-  template <class Message>
-  void write(const Message& message) {
+    give_time(patience_.answer);
     boost::system::error_code error;
-    http::write(stream_, message, error);
+    http::write(stream_, response, error);
     is_broken_ = error.failed();
   }
+
+  // For the client's reading of what is said next.
+  void give_time(std::chrono::milliseconds time) { stream_.set_write_deadline(SocketStream::Clock::now() + time); }
 
   SocketStream& stream_;
   const Patience& patience_;
@@ -146,7 +144,7 @@ struct HttpServer::Impl {
   struct Connection {
     UniqueFd fd;
     std::thread thread;
-    bool is_idle = true;
+    bool is_reading = true;  // its next request, which is not whole yet
     bool is_finished = false;
   };
 
@@ -185,10 +183,10 @@ struct HttpServer::Impl {
     std::unique_lock lock(mutex);
     is_stopping = true;
     for (Connection& connection : connections) {
-      // Strangers can't hold it up.
+      // Nobody can hold it up by what they have not said yet, and strangers not at all.
       if (is_by_tcp())
         ::shutdown(connection.fd.get(), SHUT_RDWR);
-      else if (connection.is_idle)
+      else if (connection.is_reading)
         ::shutdown(connection.fd.get(), SHUT_RD);
     }
     changed.wait(lock, [&] {
@@ -248,9 +246,9 @@ struct HttpServer::Impl {
   }
 
   // False when the server is stopping.
-  bool set_idle(Connection& connection, bool is_idle) {
+  bool set_reading(Connection& connection, bool is_reading) {
     std::lock_guard lock(mutex);
-    connection.is_idle = is_idle;
+    connection.is_reading = is_reading;
     return !is_stopping;
   }
 
@@ -262,7 +260,7 @@ struct HttpServer::Impl {
       const Peer peer = is_by_tcp() ? Peer{} : peer_of(stream.fd());
       boost::beast::flat_buffer buffer(buffer_limit);
       bool goes_on = true;
-      while (goes_on) goes_on = set_idle(connection, true) && serve_request(connection, stream, buffer, peer);
+      while (goes_on) goes_on = set_reading(connection, true) && serve_request(connection, stream, buffer, peer);
     } catch (...) {
       log::error("a connection ended: {}", describe_current_exception());
     }
@@ -277,7 +275,6 @@ struct HttpServer::Impl {
       int ready = ::poll(&entry, 1, static_cast<int>(options.patience.idle.count()));
       if (ready <= 0) return false;
     }
-    set_idle(connection, false);
     stream.set_timeout(options.patience.request);
     stream.set_read_deadline(SocketStream::Clock::now() + options.patience.request);
 
@@ -295,7 +292,18 @@ struct HttpServer::Impl {
         throw BadRequest{http::status::bad_request,
                          Error(ErrorCode::invalid_argument, "this is not an HTTP request: " + error.message())};
       }
-      if (!answer(stream, buffer, head, peer, responder)) return false;
+      Request request = read_head(head.get());
+      request.peer = peer;
+      const bool is_whole = read_rest(stream, buffer, head, request);
+      const bool is_stopped = !set_reading(connection, false);
+      if (!is_whole && is_stopped) {
+        throw BadRequest{http::status::service_unavailable,
+                         Error(ErrorCode::daemon_unavailable, "the daemon was stopped before it had the whole request",
+                               "nothing was done for it; repeat it")};
+      }
+      if (!is_whole) return false;
+      stream.set_read_deadline(std::nullopt);
+      handle(request, responder);
     } catch (const BadRequest& bad) {
       // What follows on this connection can't be told from the rest of the bad request.
       BeastResponder(stream, options.patience, false).send(static_cast<int>(bad.status), to_json(bad.error));
@@ -305,13 +313,11 @@ struct HttpServer::Impl {
     return responder.may_go_on();
   }
 
-  // Reads the rest of the request and has it answered. False when the client is gone.
-  bool answer(SocketStream& stream, boost::beast::flat_buffer& buffer, http::request_parser<http::empty_body>& head,
-              const Peer& peer, BeastResponder& responder) {
-    Request request = read_head(head.get());
-    request.peer = peer;
+  // False when that is not all that was announced.
+  bool read_rest(SocketStream& stream, boost::beast::flat_buffer& buffer, http::request_parser<http::empty_body>& head,
+                 Request& request) {
     try {
-      options.admit(peer);
+      options.admit(request.peer);
     } catch (const Error& error) {
       throw BadRequest{static_cast<http::status>(error_code_info(error.code()).http_status), error};
     }
@@ -321,13 +327,8 @@ struct HttpServer::Impl {
       http::write(stream, go_on, error);
       if (error) return false;
     }
-    bool is_whole = head.get()[http::field::content_type] == upload_content_type
-                        ? read_upload(stream, buffer, head, request)
-                        : read_body(stream, buffer, head, request);
-    if (!is_whole) return false;
-    stream.set_read_deadline(std::nullopt);
-    handle(request, responder);
-    return true;
+    return head.get()[http::field::content_type] == upload_content_type ? read_upload(stream, buffer, head, request)
+                                                                        : read_body(stream, buffer, head, request);
   }
 
   void handle(Request& request, BeastResponder& responder) {

@@ -16,7 +16,7 @@ namespace {
 constexpr int most_connections = 8;
 constexpr Patience little_patience{.idle = std::chrono::seconds(5),
                                    .request = std::chrono::seconds(5),
-                                   .transfer = std::chrono::seconds(5),
+                                   .answer = std::chrono::seconds(5),
                                    .line = std::chrono::seconds(5)};
 
 }  // namespace

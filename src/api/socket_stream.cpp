@@ -98,7 +98,7 @@ std::size_t SocketStream::send(std::span<iovec> parts, boost::system::error_code
     ssize_t count = ::sendmsg(fd_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (count >= 0) return static_cast<std::size_t>(count);
     if (errno == EAGAIN) {
-      if (!wait_for(POLLOUT, std::nullopt, error)) return 0;
+      if (!wait_for(POLLOUT, write_deadline_, error)) return 0;
     } else if (errno != EINTR) {
       error = last_error();
       return 0;

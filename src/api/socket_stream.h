@@ -26,6 +26,8 @@ class SocketStream {
   void set_timeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
   // Reads fail with timed_out at this moment at the latest, however busily single bytes trickle in.
   void set_read_deadline(std::optional<Clock::time_point> deadline) { read_deadline_ = deadline; }
+  // The same for writes, however slowly the other side reads.
+  void set_write_deadline(std::optional<Clock::time_point> deadline) { write_deadline_ = deadline; }
 
   template <class Buffers>
   std::size_t read_some(const Buffers& buffers, boost::system::error_code& error) {
@@ -75,6 +77,7 @@ class SocketStream {
   UniqueFd fd_;
   std::chrono::milliseconds timeout_{0};
   std::optional<Clock::time_point> read_deadline_;
+  std::optional<Clock::time_point> write_deadline_;
 };
 
 // nullopt when nobody listens there (no such file, or a socket that a dead process left). Throws Error not_allowed when

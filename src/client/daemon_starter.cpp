@@ -18,7 +18,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Mounting pools and taking up an installation of thousands of branches is a matter of seconds.
+// Mounting pools and taking up an installation of thousands of branches is a matter of seconds. Longer than a daemon
+// waits for one before it that is still ending, so that it says so itself.
 constexpr std::chrono::seconds start_patience{30};
 // Reading every volume of every pool takes longer.
 constexpr std::chrono::minutes long_start_patience{10};

@@ -24,30 +24,38 @@ namespace {
 
 constexpr const char* instance_user_name = "pgtwig-pg";
 constexpr const char* socket_group_name = "pgtwig";
-// A daemon that was told to stop finishes its operations and ends what was deleted, but closes its socket at once.
-constexpr std::chrono::seconds predecessor_patience{30};
+// A daemon that was told to stop finishes its operations and ends what was deleted, but closes its socket at once. Who
+// started this one waits a little longer, and so hears why it did not begin.
+constexpr std::chrono::seconds predecessor_patience{25};
 constexpr std::chrono::milliseconds look_again{20};
 // Two for each running instance (its process, a connection to it), and one for each connection from outside.
 constexpr rlim_t wanted_descriptors = 65'536;
 constexpr int largest_on_the_heap = 1 << 20;  // bytes
 
-Error lives_already(const Paths& paths) {
+// " (pid 123)", of the daemon that holds the lock.
+std::string pid_of_other(const Paths& paths) {
   std::string pid = read_file_if_exists(paths.pid_file()).value_or("");
   while (!pid.empty() && pid.back() == '\n') pid.pop_back();
-  return Error(
-      ErrorCode::conflict,
-      fmt::format("a pgtwig daemon{} serves {} already", pid.empty() ? "" : " (pid " + pid + ")", paths.state.string()),
-      "use it, or stop it with: pgtwig daemon stop");
+  return pid.empty() ? "" : fmt::format(" (pid {})", pid);
 }
 
-// nullopt: a daemon lives, and is not about to end.
-std::optional<DaemonLock> wait_for_lock(const Paths& paths) {
+DaemonLock wait_for_lock(const Paths& paths) {
   auto deadline = std::chrono::steady_clock::now() + predecessor_patience;
   for (;;) {
     if (auto run = FileLock::try_acquire(paths.daemon_lock())) {
       if (auto state = FileLock::try_acquire(paths.state_lock())) return DaemonLock{std::move(*run), std::move(*state)};
     }
-    if (api::connect_unix_socket(paths.socket) || std::chrono::steady_clock::now() > deadline) return std::nullopt;
+    if (api::connect_unix_socket(paths.socket)) {
+      throw Error(ErrorCode::conflict,
+                  fmt::format("a pgtwig daemon{} serves {} already", pid_of_other(paths), paths.state.string()),
+                  "use it, or stop it with: pgtwig daemon stop");
+    }
+    if (std::chrono::steady_clock::now() > deadline) {
+      throw Error(
+          ErrorCode::busy,
+          fmt::format("another daemon{} is still ending, or only beginning, and answers nobody", pid_of_other(paths)),
+          fmt::format("try again later; its log is {}", paths.log_file().string()));
+    }
     ::poll(nullptr, 0, static_cast<int>(look_again.count()));
   }
 }
@@ -68,10 +76,9 @@ void refuse_foreign_directories(const Paths& paths) {
 }
 
 DaemonLock take_daemon_lock(const Paths& paths) {
-  auto lock = wait_for_lock(paths);
-  if (!lock) throw lives_already(paths);
+  DaemonLock lock = wait_for_lock(paths);
   write_file(paths.pid_file(), fmt::format("{}\n", ::getpid()), 0644);
-  return std::move(*lock);
+  return lock;
 }
 
 void set_up_log(const Paths& paths, const Config& config) {

@@ -22,7 +22,7 @@ struct DaemonLock {
   FileLock state;
 };
 // Writes the daemon's pid beside it. Waits for a predecessor that is ending.
-// Throws Error conflict when another daemon lives.
+// Throws Error conflict when another daemon lives, busy when it neither answers nor ends.
 DaemonLock take_daemon_lock(const Paths& paths);
 
 // To stderr when somebody looks at it (a terminal, a service manager's journal), else to the log file.

@@ -1,5 +1,6 @@
 """The daemon comes when it is needed, is alone on its root, and its death is nobody else's."""
 
+import fcntl
 import os
 import pathlib
 import re
@@ -68,6 +69,36 @@ class Daemon(SystemTest):
         self.assertEqual(reached, ["demo/main"])
         self.run_pgtwig("project", "delete", "demo", "--force")
         self.pgtwig.assert_nothing_leaked()
+
+    def test_an_upload_does_not_hold_up_the_daemons_end(self) -> None:
+        daemon = self.pgtwig.start_daemon()
+        create = self.pgtwig.start("project", "create", "up", "--from-dump", "-", stdin=subprocess.PIPE)
+        self.addCleanup(create.kill)
+        create.stdin.write("CREATE TABLE t (n int);\n")
+        create.stdin.flush()
+
+        def is_uploading() -> bool:
+            open_files = [os.readlink(f"/proc/{daemon.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{daemon.pid}/fd")]
+            return any(name.startswith(str(self.pgtwig.root)) and name.endswith("(deleted)") for name in open_files)
+
+        eventually(is_uploading, "the upload has begun", 30)
+        self.run_pgtwig("daemon", "stop", timeout=30)
+        self.assertEqual(daemon.wait(10), 0)
+        _, said = create.communicate("INSERT INTO t VALUES (1);\n" * 100_000, timeout=60)
+        self.assertEqual(create.returncode, 2, said)
+        self.assertIn("the daemon was stopped", said)
+        self.assertEqual(self.pgtwig.json("project", "list")["projects"], [])
+
+    def test_a_daemon_that_is_still_ending_is_not_said_to_be_starting(self) -> None:
+        self.run_pgtwig("project", "list")
+        pid = self.pgtwig.daemon_pid()
+        self.run_pgtwig("daemon", "stop")
+        with open(self.pgtwig.root / "run/daemon.lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            (self.pgtwig.root / "run/daemon.pid").write_text(f"{pid}\n")
+            said = self.run_pgtwig("project", "list", expect=2).err
+        self.assertIn(f"another daemon (pid {pid}) is still ending", said)
+        self.assertNotIn("starting", said)
 
     def test_kill_9_during_pgbench_on_three_branches_is_noticed_by_no_client(self) -> None:
         self.run_pgtwig("project", "create", "demo")

@@ -107,7 +107,7 @@ std::optional<pid_t> stop_daemon(Session& session, bool stop_all) {
   if (process && !process->wait_for_end(stop_timeout))
     throw Error(ErrorCode::timed_out,
                 fmt::format("the daemon (pid {}) has not ended within {}", pid, format_duration(stop_timeout)),
-                "it finishes what is under way first; see `pgtwig operation list`");
+                fmt::format("it finishes what is under way first; its log is {}", session.paths().log_file().string()));
   return pid;
 }
 

@@ -326,6 +326,44 @@ TEST_F(HttpServerTest, FinishesWhatIsUnderWayWhenItStops) {
   server.stop();
 }
 
+TEST_F(HttpServerTest, CutsOffWhatIsNotWholeWhenItStops) {
+  auto with = options();
+  std::atomic<int> handled = 0;
+  with.handle = [&](Request&, Responder&) { ++handled; };
+  const std::string go_on = "\r\nExpect: 100-continue\r\n\r\n";
+  for (const std::string& head : {"Content-Length: 10" + go_on, "Transfer-Encoding: chunked\r\nContent-Type: " +
+                                                                    std::string(upload_content_type) + go_on}) {
+    RunningServer server(with);
+    RawClient client(socket());
+    client.say("POST / HTTP/1.1\r\n" + head);
+    EXPECT_THAT(client.listen_until("\r\n\r\n"), StartsWith("HTTP/1.1 100"));
+    client.say("5\r\nhello\r\n");
+    server.server().stop();
+    const std::string answer = client.listen_to_the_end();
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 503")) << head;
+    EXPECT_THAT(answer, HasSubstr("the daemon was stopped")) << head;
+  }
+  EXPECT_EQ(handled, 0);
+}
+
+TEST_F(HttpServerTest, GivesAClientItsTimeForAnAnswerAndNoMore) {
+  auto with = options();
+  with.patience.answer = std::chrono::milliseconds(500);
+  const std::size_t size = 32u << 20;
+  with.handle = [&](Request&, Responder& responder) { responder.send(200, std::string(size, 'x')); };
+  RunningServer server(std::move(with));
+  RawClient client(socket());
+  client.say("GET / HTTP/1.1\r\n\r\n");
+  // It never stops reading for long.
+  std::size_t heard = 0;
+  EXPECT_TRUE(wait_until([&] {
+    const std::size_t more = client.listen_to_a_piece(16u << 10).size();
+    heard += more;
+    return more == 0;
+  }));
+  EXPECT_LT(heard, size);
+}
+
 TEST_F(HttpServerTest, ServesManyClientsAtOnce) {
   auto with = options();
   with.max_connections = 8;

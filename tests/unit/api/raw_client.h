@@ -51,6 +51,13 @@ class RawClient {
     heard_.erase(0, length);
     return text;
   }
+  // Some of what it says, `size` bytes at most; nothing at the end.
+  std::string listen_to_a_piece(std::size_t size) {
+    std::string piece(size, '\0');
+    boost::system::error_code error;
+    piece.resize(stream_->read_some(boost::asio::buffer(piece), error));
+    return piece;
+  }
 
  private:
   void use(UniqueFd fd) {
