@@ -54,28 +54,6 @@ std::optional<std::string> read_one(const std::string& file, std::string_view ke
   return text;
 }
 
-// Quotes may stand anywhere in a name.
-std::string unquoted(std::string_view word) {
-  std::string name(word);
-  std::erase(name, '"');
-  return name;
-}
-
-void refuse_own_map(const postgres::UserFiles& files) {
-  const std::string* ident = files.find(postgres::ident_file_name);
-  if (!ident) return;
-  each_line(*ident, [](const std::vector<std::string_view>& words) {
-    if (words.empty()) return;
-    if (words.front().starts_with("include") || words.back().ends_with('\\')) {
-      throw Error(ErrorCode::invalid_argument, "your pg_ident.conf includes another file, or continues a line",
-                  "write each of its entries there, on one line");
-    }
-    if (unquoted(words.front()) != "pgtwig") return;
-    throw Error(ErrorCode::invalid_argument, "your pg_ident.conf has a map called pgtwig, which is pgtwig's own",
-                "give the map another name, there and in pg_hba.conf");
-  });
-}
-
 catalog::Files files_of(const Config& config) {
   const std::string& directory = config.postgres_config_directory;
   if (!directory.empty() && !std::filesystem::is_directory(directory)) {
@@ -111,10 +89,7 @@ void check_file(const std::string& name, const std::string& text) {
 }  // namespace
 
 std::vector<postgres::UserFiles> read_user_files(const Config& config, const catalog::ProjectRecord& project) {
-  std::vector<postgres::UserFiles> all = {{.name = "installation", .texts = files_of(config)},
-                                          {.name = "project", .texts = project.files}};
-  for (const postgres::UserFiles& files : all) refuse_own_map(files);
-  return all;
+  return {{.name = "installation", .texts = files_of(config)}, {.name = "project", .texts = project.files}};
 }
 
 catalog::Files changed_files(catalog::Files current, const catalog::Files& changes) {
@@ -126,7 +101,6 @@ catalog::Files changed_files(catalog::Files current, const catalog::Files& chang
   if (const auto conf = current.find(postgres::conf_file_name); conf != current.end()) {
     postgres::check_user_configuration(conf->second);
   }
-  refuse_own_map({.name = "project", .texts = current});
   return current;
 }
 

@@ -10,7 +10,7 @@
 namespace pgtwig::engine {
 
 // Those of the installation, read anew for every start, then those of the project. Throws Error invalid_argument for
-// one that is named and not there, or that would say who pgtwig's own role is.
+// one that is named and not there.
 std::vector<postgres::UserFiles> read_user_files(const Config& config, const catalog::ProjectRecord& project);
 
 // `current` with the changes, of which an empty text takes a file away, checked as far as that goes without a server.

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/fs.h"
+#include "base/ids.h"
 #include "postgres/cluster.h"
 #include "postgres/configuration_file.h"
 #include "postgres/connection.h"
@@ -47,14 +48,14 @@ std::string configuration_text(const InstanceConfiguration& configuration) {
 }
 
 // The first line that matches decides. The admin role has one way in, and a password is no other.
-std::string hba_text(const InstanceConfiguration& configuration) {
+std::string hba_text(const InstanceConfiguration& configuration, const std::string& admin_map) {
   std::string text = fmt::format(
       "# Made by pgtwig at each start of this instance; changes here are lost.\n"
-      "local all         {0} peer map=pgtwig\n"
+      "local all         {0} peer map={1}\n"
       "local replication {0} reject\n"
       "host  all         {0} all reject\n"
       "host  replication {0} all reject\n",
-      admin_role);
+      admin_role, admin_map);
   for (const UserFiles& user : configuration.user_files | std::views::reverse) {
     if (const std::string* own = user.find(hba_file_name)) return text + *own;
   }
@@ -68,8 +69,8 @@ std::string hba_text(const InstanceConfiguration& configuration) {
   return text;
 }
 
-std::string ident_text(const InstanceConfiguration& configuration) {
-  std::string text = fmt::format("# Made by pgtwig: who may be its admin role.\npgtwig \"{}\" {}\n",
+std::string ident_text(const InstanceConfiguration& configuration, const std::string& admin_map) {
+  std::string text = fmt::format("# Made by pgtwig: who may be its admin role.\n{} \"{}\" {}\n", admin_map,
                                  configuration.daemon.name, admin_role);
   for (const UserFiles& user : configuration.user_files) {
     if (const std::string* own = user.find(ident_file_name)) text += *own;
@@ -120,8 +121,10 @@ void write_instance_files(const InstanceConfiguration& configuration) {
   set_access(files.directory, configuration.user, 0700, 0750);
   make_socket_directory(files.socket_directory(), configuration.user);
   write_shared_file(files.config_file(), configuration_text(configuration), configuration.user);
-  write_shared_file(files.hba_file(), hba_text(configuration), configuration.user);
-  write_shared_file(files.ident_file(), ident_text(configuration), configuration.user);
+  // Nobody knows this name ahead, so no pg_ident.conf of a user's can add to what is mapped by it.
+  const std::string admin_map = "pgtwig-" + random_hex_128();
+  write_shared_file(files.hba_file(), hba_text(configuration, admin_map), configuration.user);
+  write_shared_file(files.ident_file(), ident_text(configuration, admin_map), configuration.user);
   for (const UserFiles& user : configuration.user_files) {
     if (const std::string* own = user.find(conf_file_name)) {
       write_shared_file(files.user_conf_file(user.name), *own, configuration.user);

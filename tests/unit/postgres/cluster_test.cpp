@@ -150,6 +150,20 @@ TEST_F(Cluster, TakesTheFilesOfUsersInTheirOrder) {
   EXPECT_THAT(ident, HasSubstr("one a b\ntwo a b\n"));
 }
 
+TEST_F(Cluster, LetsNoFileOfAUserSayWhoItsAdminRoleIs) {
+  write_file(instance.data() / "more", "pgtwig\n", 0644);
+  std::string ident;
+  for (const std::string& map :
+       {std::string("pgtwig"), std::string(",pgtwig"), "@" + (instance.data() / "more").string()}) {
+    ident += map + " somebody " + admin_role + "\n";
+  }
+  instance.configuration.user_files = {{.name = "project", .texts = {{ident_file_name, ident}}}};
+  Connection connection = instance.start();
+  EXPECT_EQ(connection.value("SELECT string_agg(sys_name, ',') FROM pg_ident_file_mappings"
+                             " JOIN pg_hba_file_rules ON 'map=' || map_name = ANY (options)"),
+            instance.configuration.daemon.name);
+}
+
 TEST_F(Cluster, SaysWhatIsWrongInAnIdentFileThatLetsNobodyIn) {
   instance.configuration.user_files = {{.name = "project", .texts = {{ident_file_name, "mine /( b\n"}}}};
   EXPECT_THROW(instance.start(), Error);
