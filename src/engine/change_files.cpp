@@ -52,7 +52,7 @@ ProjectView change_files(Engine& engine, const ProjectName& name, const catalog:
   project.files = changed_files(std::move(project.files), changes);
   const auto pool = engine.pools().open(project.pool);
   return engine.operations().run("project files", name.text(), listener, [&](Operation& operation) {
-    for (const std::string& warning : warnings_of(project.files)) operation.warn(warning);
+    for (const std::string& warning : warnings_of(project.files, engine.config().proxy)) operation.warn(warning);
     std::vector<catalog::SweepRecord> tried;
     if (project.files.empty()) {
       operation.begin();

@@ -59,7 +59,7 @@ ProjectView create_project(Engine& engine, const CreateProject& request, Listene
     engine.instances().require_memory(main);
 
     operation.begin({sweep_record(main)});
-    for (const std::string& warning : warnings_of(project.files)) operation.warn(warning);
+    for (const std::string& warning : warnings_of(project.files, engine.config().proxy)) operation.warn(warning);
     make_cluster(engine, operation, main, {.locale = request.locale});
     catalog::IncarnationRecord incarnation = first_incarnation(main);
     start_new_body(engine, operation, main, port, request.port);

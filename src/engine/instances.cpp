@@ -180,7 +180,9 @@ postgres::InstanceConfiguration Instances::configuration(const Body& body, const
       .pg_major = body.project.pg_major,
       .user_files = read_user_files(engine_.config(), body.project)};
   for (const postgres::UserFiles& files : configuration.user_files) {
-    for (const std::string& warning : warnings_of(files.texts)) log::warn("{}: {}", body.name(), warning);
+    for (const std::string& warning : warnings_of(files.texts, engine_.config().proxy)) {
+      log::warn("{}: {}", body.name(), warning);
+    }
   }
   if (!options.recovery.empty()) {
     configuration.overrides = postgres::isolation_overrides(body.project.pg_major, true, {});

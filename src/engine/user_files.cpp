@@ -5,36 +5,36 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <ranges>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/tcp.h"
 
 namespace pgtwig::engine {
 namespace {
 
-// Words of a line, comments left out.
-std::vector<std::string_view> words_of(std::string_view line) {
-  std::vector<std::string_view> words;
-  line = line.substr(0, line.find('#'));
-  while (true) {
-    const auto begin = line.find_first_not_of(" \t\r");
-    if (begin == std::string_view::npos) return words;
-    line.remove_prefix(begin);
-    const auto end = std::min(line.find_first_of(" \t\r"), line.size());
-    words.push_back(line.substr(0, end));
-    line.remove_prefix(end);
+// What PostgreSQL sees in a line of pg_hba.conf: spaces and commas part words, and quotes may stand anywhere in them.
+std::vector<std::string> words_of(std::string_view line) {
+  std::vector<std::string> words;
+  std::string word;
+  bool is_quoted = false;
+  for (const char c : line) {
+    if (c == '"') {
+      is_quoted = !is_quoted;
+    } else if (is_quoted || std::string_view(" \t\r,#").find(c) == std::string_view::npos) {
+      word += c;
+    } else if (c == '#') {
+      break;
+    } else if (!word.empty()) {
+      words.push_back(std::exchange(word, {}));
+    }
   }
-}
-
-template <class Look>
-void each_line(std::string_view text, Look look) {
-  while (!text.empty()) {
-    const auto end = text.find('\n');
-    look(words_of(text.substr(0, end)));
-    text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
-  }
+  if (!word.empty()) words.push_back(std::move(word));
+  return words;
 }
 
 // One that is named has to be there; of a directory those that are there count.
@@ -104,16 +104,19 @@ catalog::Files changed_files(catalog::Files current, const catalog::Files& chang
   return current;
 }
 
-std::vector<std::string> warnings_of(const catalog::Files& files) {
+std::vector<std::string> warnings_of(const catalog::Files& files, const Config::Proxy& endpoint) {
   std::vector<std::string> warnings;
   const auto hba = files.find(postgres::hba_file_name);
   if (hba == files.end()) return warnings;
-  each_line(hba->second, [&](const std::vector<std::string_view>& words) {
-    if (std::ranges::find(words, "trust") == words.end()) return;
+  const bool is_open = endpoint.is_enabled && !make_address(endpoint.listen, endpoint.port).is_loopback();
+  for (const auto line : hba->second | std::views::split('\n')) {
+    const auto words = words_of(std::string_view(line.begin(), line.end()));
+    if (std::ranges::find(words, "trust") == words.end()) continue;
     warnings.push_back(
-        fmt::format("your pg_hba.conf has a line with trust: whoever reaches a branch there needs no password: {}",
+        fmt::format("your pg_hba.conf has a line with trust: whoever reaches a branch there needs no password{}: {}",
+                    is_open ? ", and who comes by the endpoint, from any machine, comes from this one" : "",
                     fmt::join(words, " ")));
-  });
+  }
   return warnings;
 }
 

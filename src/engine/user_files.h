@@ -17,7 +17,7 @@ std::vector<postgres::UserFiles> read_user_files(const Config& config, const cat
 // Throws Error invalid_argument for a file of another name or size, not_allowed for a setting that projects can't have.
 catalog::Files changed_files(catalog::Files current, const catalog::Files& changes);
 
-// What whoever keeps them should be told: a line with trust.
-std::vector<std::string> warnings_of(const catalog::Files& files);
+// What whoever keeps them should be told: a line with trust, and that it counts for whoever reaches an open endpoint.
+std::vector<std::string> warnings_of(const catalog::Files& files, const Config::Proxy& endpoint);
 
 }  // namespace pgtwig::engine
