@@ -12,16 +12,21 @@
 namespace pgtwig::engine {
 namespace {
 
+bool is_stopped(const Body& body) {
+  return !body.branch.wants_running && !body.branch.is_suspended;
+}
+
 BranchAddress address_of(const Body& body, bool is_running) {
   return {.path = {body.project.name, body.branch.name},
           .incarnation = body.branch.incarnation,
           .host = loopback,
           .port = body.branch.port,
-          .is_running = is_running};
+          .is_running = is_running,
+          .is_stopped = is_stopped(body)};
 }
 
 void refuse_stopped(const Body& body) {
-  if (body.branch.wants_running || body.branch.is_suspended) return;
+  if (!is_stopped(body)) return;
   throw Error(ErrorCode::conflict, fmt::format("{} was stopped, and nobody who connects starts it", body.name()),
               fmt::format("`pgtwig start {}` starts it", body.name()));
 }

@@ -210,6 +210,7 @@ struct BranchAddress {
   // It has a server that nobody is starting or stopping just now. In a recovery that outlasted its start's patience it
   // turns connections away still.
   bool is_running = false;
+  bool is_stopped = false;  // by hand, and nobody who connects starts it
 };
 // Cheap enough for every connection: asks the catalog and the runtime, no PostgreSQL, and waits for no lock. nullopt:
 // there is no such branch. Throws Error storage_failed when its pool is away.

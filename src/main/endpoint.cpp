@@ -30,7 +30,11 @@ class EngineDirectory final : public proxy::BranchDirectory {
 
  private:
   static proxy::BranchAddress as_proxy_address(const engine::BranchAddress& address) {
-    return {.path = address.path, .host = address.host, .port = address.port, .is_running = address.is_running};
+    return {.path = address.path,
+            .host = address.host,
+            .port = address.port,
+            .is_running = address.is_running,
+            .is_stopped = address.is_stopped};
   }
 
   BranchPath resolve(const std::optional<proxy::BranchChoice>& choice) {

@@ -23,6 +23,7 @@ struct BranchAddress {
   std::string host;  // a numeric address
   std::uint16_t port = 0;
   bool is_running = false;
+  bool is_stopped = false;  // by hand: no wake starts it
 };
 
 // Called from several threads at once.

@@ -24,8 +24,11 @@ void Finder::look_up(const std::optional<BranchChoice>& choice, const std::strin
   BranchAddress address = directory_.find(choice);
   if (address.is_running) return on_answer(Found{std::move(address)});
   if (join_wake(address.path, on_answer)) return;
-  const auto wait = wake_limits_.ask(client, address.path, WakeLimits::Clock::now());
-  if (wait.count() > 0) return on_answer(NotYet{wait});
+  // One that was stopped isn't woken: the attempt only says so, which costs nothing and isn't counted.
+  if (!address.is_stopped) {
+    const auto wait = wake_limits_.ask(client, address.path, WakeLimits::Clock::now());
+    if (wait.count() > 0) return on_answer(NotYet{wait});
+  }
   {
     const std::lock_guard lock(mutex_);
     auto& waiting = waking_[address.path];

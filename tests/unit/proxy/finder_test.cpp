@@ -70,5 +70,33 @@ TEST(Finder, WakesNoBranchForClientsThatHaveTheirAnswer) {
   EXPECT_EQ(directory.wakes, 2);
 }
 
+// A branch that was stopped by hand.
+class StoppedDirectory final : public BranchDirectory {
+ public:
+  BranchAddress find(const std::optional<BranchChoice>&) override {
+    return {.path = {*ProjectName::parse("demo"), *BranchName::parse("dev")},
+            .host = "127.0.0.1",
+            .port = 1,
+            .is_stopped = true};
+  }
+  BranchAddress wake(const BranchPath&, const std::function<void(const BranchAddress&)>&) override {
+    throw Error(ErrorCode::conflict, "it was stopped");
+  }
+};
+
+TEST(Finder, CountsNoWakeOfABranchThatMayNotBeWoken) {
+  StoppedDirectory directory;
+  Finder finder(directory, Limits{});
+  for (int count = 0; count < 3 * WakeLimits::wakes_of_branch; ++count) {
+    std::atomic<bool> is_answered = false;
+    finder.find({}, "127.0.0.1", [&](const Finder::Answer& answer) {
+      const auto* error = std::get_if<Error>(&answer);
+      EXPECT_TRUE(error && error->code() == ErrorCode::conflict) << count << (error ? ": " + error->message() : "");
+      is_answered = true;
+    });
+    ASSERT_TRUE(wait_until([&] { return is_answered.load(); }));
+  }
+}
+
 }  // namespace
 }  // namespace pgtwig::proxy
