@@ -87,7 +87,9 @@ void Connection::run_phase(void (Connection::*call)()) {
 
 void Connection::ask_finder(const std::optional<BranchChoice>& wanted) {
   services_.finder.find(wanted, client_host_,
-                        [&owner = owner_, id = id_](const Finder::Answer& answer) { owner.tell(id, answer); });
+                        [&owner = owner_, id = id_, client = client_host_](const Finder::Answer& answer) {
+                          owner.tell(id, client, answer);
+                        });
 }
 
 void Connection::fail(const Error& error) {
@@ -135,6 +137,11 @@ void Connection::begin_session() {
 
 void Connection::was_refused() {
   if (woke_it) services_.finder.wake_limits().was_refused(client_host_, *branch, WakeLimits::Clock::now());
+}
+
+void Connection::end_as_refused() {
+  was_refused();
+  end();
 }
 
 }  // namespace pgtwig::proxy

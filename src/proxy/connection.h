@@ -38,8 +38,8 @@ class ConnectionOwner {
   virtual EventLoop& loop() = 0;
   virtual std::span<char> scratch() = 0;
   virtual void remove(ConnectionId id) = 0;
-  // Hands an answer to the connection, if it is still there. From any thread.
-  virtual void tell(ConnectionId id, const Finder::Answer& answer) = 0;
+  // Hands an answer to the connection of `client`; when it is gone, it was not let in. From any thread.
+  virtual void tell(ConnectionId id, const std::string& client, const Finder::Answer& answer) = 0;
 
  protected:
   ~ConnectionOwner() = default;
@@ -97,8 +97,10 @@ class Connection final : public Timed, public Discarded {
 
   // The server let the client in: it is a session of `branch` now, until the connection ends.
   void begin_session();
-  // It woke its branch and wasn't let in.
+  // It wasn't let in: if it woke its branch, it waits before it wakes it again.
   void was_refused();
+  // It hung up before it could be let in.
+  void end_as_refused();
 
   // What the first phases find out, and later ones need.
   wire::StartUp start_up;

@@ -61,9 +61,14 @@ class LoopThread final : public ConnectionOwner {
     node.mapped()->leave_loop();
     loop_.discard(std::move(node.mapped()));
   }
-  void tell(ConnectionId id, const Finder::Answer& answer) override {
-    loop_.post([this, id, answer] {
-      if (const auto found = connections_.find(id); found != connections_.end()) found->second->on_found(answer);
+  void tell(ConnectionId id, const std::string& client, const Finder::Answer& answer) override {
+    loop_.post([this, id, client, answer] {
+      if (const auto there = connections_.find(id); there != connections_.end()) {
+        return there->second->on_found(answer);
+      }
+      if (const auto* found = std::get_if<Finder::Found>(&answer); found && found->woke_it) {
+        services_.finder.wake_limits().was_refused(client, found->address.path, WakeLimits::Clock::now());
+      }
     });
   }
 

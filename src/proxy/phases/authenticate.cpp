@@ -49,8 +49,7 @@ class Authenticate final : public Phase {
 
   // The instance closed: it said why, or the client had hung up.
   void be_turned_away(Connection& connection) {
-    const bool is_other_fault = answer_->sqlstate() && !answer_->sqlstate()->starts_with("28");
-    if (!answer_->is_authenticated() && !is_other_fault) connection.was_refused();
+    if (answer_->is_refusal()) connection.was_refused();
     connection.say_goodbye(std::move(to_client_));
   }
 

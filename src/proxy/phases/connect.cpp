@@ -11,12 +11,12 @@ class Connect final : public Phase {
   explicit Connect(const BranchAddress& address) : address_(make_address(address.host, address.port)) {}
 
   void step(Connection& connection) override {
-    if (is_waiting_) return check_client(connection);
+    if (connection.client().is_hung_up()) return connection.end_as_refused();
+    if (is_waiting_) return;
     if (!connection.instance().is_open() && !begin(connection)) return;
     if (!is_connected_ && !finish_connect(connection)) return;
     if (!send_start_up(connection)) return;
     hear_first_message(connection);
-    check_client(connection);
   }
 
   void on_deadline(Connection& connection) override {
@@ -70,7 +70,7 @@ class Connect final : public Phase {
       const Transfer read = instance.read(connection.scratch());
       if (read.io == Io::blocked) return;
       if (read.io != Io::done) {
-        if (answer_->first_message()) return connection.say_goodbye({.leftover = heard_});
+        if (answer_->first_message()) return turn_away(connection);
         return try_again(connection, ECONNRESET);
       }
       if (auto fed = answer_->feed({connection.scratch().data(), read.size}, heard_); !fed) {
@@ -86,8 +86,13 @@ class Connect final : public Phase {
       if (*answer_->sqlstate() == wire::cannot_connect_now && may_try_again(connection)) {
         return try_again(connection, ECONNREFUSED);
       }
-      return connection.say_goodbye({.leftover = heard_});
+      return turn_away(connection);
     }
+  }
+
+  void turn_away(Connection& connection) {
+    if (answer_->is_refusal()) connection.was_refused();
+    connection.say_goodbye({.leftover = heard_});
   }
 
   static bool may_try_again(Connection& connection) {
@@ -108,10 +113,6 @@ class Connect final : public Phase {
     const std::string name = connection.branch->text();
     return Error(ErrorCode::postgres_failed, fmt::format("cannot reach the instance of {}: {}", name, why),
                  fmt::format("see what it says: pgtwig branch logs {}", name));
-  }
-
-  static void check_client(Connection& connection) {
-    if (connection.client().is_hung_up()) connection.end();
   }
 
   SocketAddress address_;

@@ -16,15 +16,17 @@ class Find final : public Phase {
       if (!connection.branch) read_start_up(connection);
       connection.ask_finder(connection.choice);
     }
-    if (connection.client().is_hung_up()) return connection.end();
     const auto answer = connection.take_answer();
+    const auto* found = answer ? std::get_if<Finder::Found>(&*answer) : nullptr;
+    if (found) {
+      connection.woke_it |= found->woke_it;
+      connection.branch = found->address.path;
+    }
+    if (connection.client().is_hung_up()) return connection.end_as_refused();
     if (!answer) return;
-    if (const auto* error = std::get_if<Error>(&*answer)) throw *error;
+    if (found) return connection.enter(make_connect(found->address), connection.limits().connect);
     if (const auto* not_yet = std::get_if<Finder::NotYet>(&*answer)) return wait(connection, not_yet->wait);
-    const auto& found = std::get<Finder::Found>(*answer);
-    connection.woke_it |= found.woke_it;
-    connection.branch = found.address.path;
-    connection.enter(make_connect(found.address), connection.limits().connect);
+    throw std::get<Error>(*answer);
   }
 
   void on_deadline(Connection& connection) override {

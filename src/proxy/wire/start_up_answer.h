@@ -34,6 +34,9 @@ class StartUpAnswer {
   bool is_authenticated() const { return is_authenticated_; }
   // Of the ErrorResponse that came, once it is whole.
   const std::optional<std::string>& sqlstate() const { return sqlstate_; }
+  // Once the server closed: it turned the client away for who it is, or without a reason; class 28 is PostgreSQL's
+  // "invalid authorization specification".
+  bool is_refusal() const { return !is_authenticated_ && (!sqlstate_ || sqlstate_->starts_with("28")); }
 
  private:
   // Messages that are looked at are held until they are whole; others pass as their bytes come.

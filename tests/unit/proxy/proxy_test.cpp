@@ -301,6 +301,76 @@ TEST_F(ProxyTest, GivesUpOnABranchThatWakesForTooLong) {
   directory.let_wake();
 }
 
+// Clients that woke their branch and weren't let in, each in its own way; who comes next from there waits.
+class Distrust : public ProxyTest {
+ protected:
+  Distrust() {
+    options.loops = 1;  // what is told it first is done first
+    directory.fall_asleep();
+  }
+  void expect_a_wait_since(std::chrono::steady_clock::time_point moment) {
+    directory.fall_asleep();
+    directory.let_wake();
+    session();
+    EXPECT_GE(std::chrono::steady_clock::now() - moment, WakeLimits::first_delay);
+    EXPECT_EQ(directory.wakes(), 2);
+  }
+};
+
+TEST_F(Distrust, IsOfWhoHangsUpWhileItsBranchWakes) {
+  std::atomic<bool> is_first = true;
+  serve([&](Peer& peer) {
+    if (!is_first.exchange(false)) return echo(peer);
+    peer.read_start_up();
+    peer.send(wire::error_response({.sqlstate = "53300", .message = "too many clients"}));
+  });
+  Peer impatient = client();
+  impatient.send(start_up());
+  ASSERT_TRUE(wait_until([&] { return directory.wakes() == 1; }));
+  Peer patient = client();
+  patient.send(start_up());
+  ASSERT_TRUE(wait_until([&] { return proxy->figures().connections == 2; }));
+  impatient.close();
+  ASSERT_TRUE(wait_until([&] { return proxy->figures().connections == 1; }));
+  const auto moment = std::chrono::steady_clock::now();
+  directory.let_wake();
+  // Answered after the other one; no reason to distrust it.
+  EXPECT_THAT(patient.read_all(), HasSubstr("53300"));
+  expect_a_wait_since(moment);
+}
+
+TEST_F(Distrust, IsOfWhoHangsUpBeforeItsInstanceHasSaidAWord) {
+  std::atomic<bool> is_first = true;
+  std::atomic<bool> was_asked = false;
+  serve([&](Peer& peer) {
+    if (!is_first.exchange(false)) return echo(peer);
+    peer.read_start_up();
+    was_asked = true;
+    peer.read_all();
+  });
+  directory.let_wake();
+  Peer peer = client();
+  peer.send(start_up());
+  ASSERT_TRUE(wait_until([&] { return was_asked.load(); }));
+  const auto moment = std::chrono::steady_clock::now();
+  peer.close();
+  ASSERT_TRUE(wait_until([&] { return proxy->figures().connections == 0; }));
+  expect_a_wait_since(moment);
+}
+
+TEST_F(Distrust, IsOfWhoIsTurnedAwayWithTheFirstWord) {
+  std::atomic<bool> is_first = true;
+  serve([&](Peer& peer) {
+    if (!is_first.exchange(false)) return echo(peer);
+    peer.read_start_up();
+    peer.send(wire::error_response({.sqlstate = "28000", .message = "no pg_hba.conf entry"}));
+  });
+  directory.let_wake();
+  const auto moment = std::chrono::steady_clock::now();
+  EXPECT_THAT(answer_to(start_up()), HasSubstr("no pg_hba.conf entry"));
+  expect_a_wait_since(moment);
+}
+
 TEST_F(ProxyTest, AsksAgainWhereAnInstanceCanTakeNobodyYet) {
   std::atomic<int> refusals = 3;
   serve([&](Peer& peer) {
