@@ -55,7 +55,8 @@ void write_fully(int fd, std::string_view text, const std::filesystem::path& pat
   }
 }
 
-std::string read_fully(int fd, std::size_t limit, const std::filesystem::path& path) {
+// nullopt: procfs says ESRCH of a process that was reaped since its file was found.
+std::optional<std::string> read_fully(int fd, std::size_t limit, const std::filesystem::path& path) {
   constexpr std::size_t least = 4096;
   struct stat status{};
   if (fstat(fd, &status) != 0) throw path_error(errno, "examine", path);
@@ -68,6 +69,7 @@ std::string read_fully(int fd, std::size_t limit, const std::filesystem::path& p
     const ssize_t got = read(fd, text.data() + used, text.size() - used);
     if (got < 0) {
       if (errno == EINTR) continue;
+      if (errno == ESRCH) return std::nullopt;
       throw path_error(errno, "read", path);
     }
     if (got == 0) break;
@@ -229,7 +231,7 @@ std::string read_file(const std::filesystem::path& path) {
 std::optional<std::string> read_file_if_exists(const std::filesystem::path& path) {
   UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) {
-    if (errno == ENOENT) return std::nullopt;
+    if (errno == ENOENT || errno == ESRCH) return std::nullopt;
     throw path_error(errno, "open", path);
   }
   return read_fully(file.get(), std::string().max_size(), path);

@@ -47,7 +47,7 @@ std::vector<std::string> directory_names(int directory, const std::filesystem::p
 UniqueFd open_beneath(int directory, const std::filesystem::path& relative, int flags, mode_t mode = 0);
 
 std::string read_file(const std::filesystem::path& path);
-std::optional<std::string> read_file_if_exists(const std::filesystem::path& path);
+std::optional<std::string> read_file_if_exists(const std::filesystem::path& path);  // in procfs: if its process does
 // nullopt when it does not exist. At most `limit` bytes; a longer file is an Error.
 std::optional<std::string> read_file_beneath(int directory, const std::filesystem::path& relative,
                                              std::size_t limit = 16u << 20);

@@ -488,12 +488,7 @@ std::optional<std::uint64_t> process_start_ticks(pid_t pid) {
 }
 
 std::optional<pid_t> pid_in_own_namespace(pid_t pid) {
-  std::string status;
-  try {
-    status = read_file_if_exists(fmt::format("/proc/{}/status", pid)).value_or("");
-  } catch (const Error&) {
-    return std::nullopt;  // procfs answers ESRCH for a process that ends while its file is read
-  }
+  const std::string status = read_file_if_exists(fmt::format("/proc/{}/status", pid)).value_or("");
   constexpr std::string_view key = "\nNSpid:\t";  // from the outermost namespace that we see to its own
   const auto start = status.find(key);
   if (start == std::string::npos) return std::nullopt;

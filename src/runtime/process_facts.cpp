@@ -9,19 +9,13 @@
 #include <string_view>
 #include <system_error>
 
-#include "base/error.h"
 #include "base/fs.h"
 
 namespace pgtwig::runtime {
 namespace {
 
-// procfs answers ESRCH for a process that ends while its file is read.
 std::string read_process_file(pid_t pid, std::string_view name) {
-  try {
-    return read_file_if_exists(fmt::format("/proc/{}/{}", pid, name)).value_or("");
-  } catch (const Error&) {
-    return {};
-  }
+  return read_file_if_exists(fmt::format("/proc/{}/{}", pid, name)).value_or("");
 }
 
 }  // namespace

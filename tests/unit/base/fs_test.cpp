@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <future>
@@ -78,6 +79,16 @@ TEST(ReadFile, TellsAbsenceFromFailure) {
   const std::string large(3'000'000, 'x');
   write_file(directory / "large", large);
   EXPECT_EQ(read_file(directory / "large"), large);
+}
+
+TEST(ReadFile, TakesWhatProcfsSaysOfAProcessThatIsGoneForAbsent) {
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  const UniqueFd opened(open(("/proc/" + std::to_string(child) + "/stat").c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(opened);
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  // What was opened just before it was gone can still be opened, and is ESRCH to read.
+  EXPECT_FALSE(read_file_if_exists("/proc/self/fd/" + std::to_string(opened.get())));
 }
 
 TEST(OpenBeneath, NeverLeavesTheDirectoryNorFollowsALink) {
