@@ -19,14 +19,17 @@ namespace {
 constexpr mode_t passage_mode = 0711;
 constexpr mode_t owned_mode = 0700;
 
+// Mode and owner are set of one that is there, too: who made it may have been ended before he came to that.
 void make_directory(const std::filesystem::path& path, mode_t mode, const OsUser* owner) {
-  if (mkdir(path.c_str(), mode) != 0) {
-    if (errno == EEXIST) return;
+  if (mkdir(path.c_str(), mode) != 0 && errno != EEXIST) {
     throw system_error(errno, fmt::format("cannot make {}", path.string()));
   }
-  if (chmod(path.c_str(), mode) != 0)
+  const UniqueFd directory(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!directory) throw system_error(errno, fmt::format("cannot open the directory {}", path.string()));
+  if (fchmod(directory.get(), mode) != 0) {
     throw system_error(errno, fmt::format("cannot set the mode of {}", path.string()));
-  if (owner != nullptr && owner->uid != geteuid() && lchown(path.c_str(), owner->uid, owner->gid) != 0) {
+  }
+  if (owner != nullptr && owner->uid != geteuid() && fchown(directory.get(), owner->uid, owner->gid) != 0) {
     throw system_error(errno, fmt::format("cannot give {} to {}", path.string(), owner->name));
   }
 }
