@@ -402,21 +402,21 @@ void refresh_manifest(Engine& engine, const Body& body) noexcept {
   }
 }
 
-bool is_sealed(Engine& engine, const Body& body) {
+void reseal_if_needed(Engine& engine, Body& body) {
   // By the driver first, who mounts a volume where that has to be done, and knows one that is gone.
   const std::string identity = body.pool->driver->identity(body.branch.incarnation);
   const auto text = read_file_if_exists(body.volume() / catalog::manifest_file_name);
-  if (!text) return false;
-  const auto manifest = catalog::parse_manifest(*text);
-  return manifest && manifest->branch.incarnation == body.branch.incarnation &&
-         manifest->installation == engine.catalog().installation() && manifest->identity == identity;
-}
-
-void reseal_if_needed(Engine& engine, Body& body) {
-  if (is_sealed(engine, body)) return;
+  const auto manifest = text ? catalog::parse_manifest(*text) : std::unexpected(std::string("it is gone"));
+  const bool is_of_another_body = manifest && manifest->branch.incarnation != body.branch.incarnation;
+  if (manifest && !is_of_another_body && manifest->installation == engine.catalog().installation() &&
+      manifest->identity == identity) {
+    return;
+  }
   log::warn("{}: its manifest is not its own; sealing its volume again", body.name());
-  // What runs was cleaned before it started; its files are not to be touched.
-  if (!body.branch.name.is_main() && !engine.instances().find(body)) {
+  // Only its source's proves that a fork was not cleaned. One that cannot be read is what a loss of power makes of any
+  // manifest that was just written, and another identity what a copy of the pool has: there the data is the branch's
+  // own. And what runs was cleaned before it started; its files are not to be touched.
+  if (is_of_another_body && !body.branch.name.is_main() && !engine.instances().find(body)) {
     const UniqueFd data = open_directory(body.data());
     const postgres::ForkFindings findings = postgres::clean_fork(data.get());
     body.branch.maybe_has_subscriptions = findings.maybe_has_subscriptions;

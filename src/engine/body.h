@@ -95,9 +95,8 @@ void write_manifest(Engine& engine, const Body& body);
 // The same for a body that exists already: the catalog is right whatever becomes of this, and the next daemon writes it
 // again.
 void refresh_manifest(Engine& engine, const Body& body) noexcept;
-// Whether the volume carries the manifest that belongs to it; a fork whose last writes were lost carries its source's.
-bool is_sealed(Engine& engine, const Body& body);
-// After a power failure: cleans and seals a fork again whose last writes were lost.
+// After a power failure: writes the manifest again of a volume that does not carry its own, and cleans it before where
+// it carries its source's: a fork whose last writes were lost.
 void reseal_if_needed(Engine& engine, Body& body);
 
 // reseal_if_needed(), and writes the manifest again when it is behind the catalog: a daemon can end between the two.
