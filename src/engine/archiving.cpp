@@ -76,13 +76,17 @@ archive::LocalArchive archive_of(const Body& body) {
   return archive_of(*body.pool, body.branch.incarnation);
 }
 
-postgres::SettingList prepare_archive(const Engine& engine, const Body& body) {
+postgres::SettingList prepare_archive(Engine& engine, const Body& body) {
   if (why_not_archived(engine, body)) {
     // A server without fsync has nothing to archive that could be relied on.
     if (body.branch.durability == catalog::Durability::none) return {{"archive_mode", "off"}};
     return {};
   }
   archive_of(body).make(engine.instance_user());
+  // A body that is only being made has none yet: who commits it writes it.
+  if (const auto incarnation = engine.catalog().find_incarnation(body.branch.incarnation)) {
+    refresh_incarnation_file(*body.pool, *incarnation);
+  }
   // PostgreSQL runs the command in its data directory.
   const std::filesystem::path segments =
       std::filesystem::relative(archive_of(body).segments().lexically_normal(), body.data().lexically_normal());

@@ -17,11 +17,11 @@ bool archives_on_its_own(const Body& body);
 archive::LocalArchive archive_of(const OpenPool& pool, const IncarnationId& incarnation);
 archive::LocalArchive archive_of(const Body& body);
 
-// Before a start: makes the archive of a body that has none yet, if it is to have one. Returns what the command line
-// says of it, after what keeps a branch to itself.
-postgres::SettingList prepare_archive(const Engine& engine, const Body& body);
-// The record that lies in the archive, so that a lost catalog can be made again with its histories. The catalog is
-// right whatever becomes of it.
+// Before a start: makes the archive of a body that has none yet, if it is to have one, with the record of the body.
+// Returns what the command line says of it, after what keeps a branch to itself.
+postgres::SettingList prepare_archive(Engine& engine, const Body& body);
+// The record that lies in the archive, where there is one, so that a lost catalog can be made again with its histories.
+// The catalog is right whatever becomes of it, and the next daemon writes it again.
 void refresh_incarnation_file(const OpenPool& pool, const catalog::IncarnationRecord& incarnation) noexcept;
 
 // Puts into its archive what WAL is left in the volume of a body that will never run again, its last, partial segment

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "engine/archiving.h"
 #include "engine/body.h"
 #include "engine/housekeeping.h"
 #include "engine/pools.h"
@@ -42,6 +43,9 @@ void restore_instance(Engine& engine, const catalog::ProjectRecord& project, con
   // As it is now that nobody can change it: it may have got another runtime since it was listed.
   Body body = load_body(engine, *current_project, *branch);
   bring_manifest_up_to_date(engine, body);
+  for (const auto& incarnation : engine.catalog().incarnations(branch->id)) {
+    refresh_incarnation_file(*body.pool, incarnation);
+  }
   if (const auto process = engine.instances().find(body)) {
     if (branch->wants_running && engine.instances().runs_as_recorded(body)) {
       log::info("{} is running as process {}", body.name(), process->pid());

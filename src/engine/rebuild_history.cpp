@@ -8,11 +8,12 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "catalog/incarnation_file.h"
+#include "postgres/control_file.h"
 
 namespace pgtwig::engine {
 namespace {
 
-catalog::IncarnationRecord unknown_history(const catalog::BranchRecord& branch) {
+catalog::IncarnationRecord unknown_history(const catalog::BranchRecord& branch, std::uint32_t timeline) {
   return {.id = branch.incarnation,
           .project = branch.project,
           .branch = branch.id,
@@ -21,7 +22,7 @@ catalog::IncarnationRecord unknown_history(const catalog::BranchRecord& branch) 
           .origin = branch.origin.branch,
           .source_time = branch.origin.time,
           .own_from = {},
-          .timeline = 1,
+          .timeline = timeline,
           .began_at = std::max(branch.created_at, branch.origin.time)};
 }
 
@@ -46,14 +47,28 @@ void RebuiltHistory::add_archives(const std::filesystem::path& pool_directory) {
   }
 }
 
-void RebuiltHistory::insert(catalog::Transaction& transaction, const catalog::BranchRecord& branch) {
-  insert_bodies(transaction, branch);
+void RebuiltHistory::insert(catalog::Transaction& transaction, const catalog::BranchRecord& branch,
+                            const std::filesystem::path& data_directory) {
+  insert_bodies(transaction, branch, data_directory);
   insert_snapshots(transaction, branch);
 }
 
-void RebuiltHistory::insert_bodies(catalog::Transaction& transaction, const catalog::BranchRecord& branch) {
+// WAL of another timeline counts for nothing. What cannot be read is no reason to leave a branch out.
+std::uint32_t RebuiltHistory::timeline_of(const std::filesystem::path& data_directory) {
+  try {
+    return postgres::read_control_file(open_directory(data_directory).get()).timeline;
+  } catch (...) {
+    notes_.push_back(fmt::format("the timeline of {} is not known, so it may not be recovered to a point in time: {}",
+                                 data_directory.string(), describe_current_exception()));
+    return 1;
+  }
+}
+
+void RebuiltHistory::insert_bodies(catalog::Transaction& transaction, const catalog::BranchRecord& branch,
+                                   const std::filesystem::path& data_directory) {
   const auto found = bodies_.find(branch.incarnation);
-  catalog::IncarnationRecord present = found == bodies_.end() ? unknown_history(branch) : found->second;
+  catalog::IncarnationRecord present =
+      found == bodies_.end() ? unknown_history(branch, timeline_of(data_directory)) : found->second;
   present.ended_at.reset();
   present.project = branch.project;
   present.branch = branch.id;

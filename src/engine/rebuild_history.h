@@ -2,6 +2,7 @@
 // had, by the records in their WAL archives.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -18,16 +19,19 @@ class RebuiltHistory {
   // Reads what lies in the archives of this pool.
   void add_archives(const std::filesystem::path& pool_directory);
 
-  // What belongs to `branch`, which the catalog has now. A body without a record begins with itself: what was before it
-  // is not known.
-  void insert(catalog::Transaction& transaction, const catalog::BranchRecord& branch);
+  // What belongs to `branch`, which the catalog has now, with its data there. A body without a record begins with
+  // itself: what was before it is not known.
+  void insert(catalog::Transaction& transaction, const catalog::BranchRecord& branch,
+              const std::filesystem::path& data_directory);
   // Of what was added, what belongs to no branch that was inserted.
   const std::vector<std::string>& notes() const { return notes_; }
   void note_the_rest();
 
  private:
-  void insert_bodies(catalog::Transaction& transaction, const catalog::BranchRecord& branch);
+  void insert_bodies(catalog::Transaction& transaction, const catalog::BranchRecord& branch,
+                     const std::filesystem::path& data_directory);
   void insert_snapshots(catalog::Transaction& transaction, const catalog::BranchRecord& branch);
+  std::uint32_t timeline_of(const std::filesystem::path& data_directory);
 
   std::vector<catalog::SnapshotRecord> snapshots_;
   std::map<IncarnationId, catalog::IncarnationRecord> bodies_;

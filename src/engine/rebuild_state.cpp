@@ -257,7 +257,8 @@ class Collection {
     }
     used_ports_.insert(branch.port);
     transaction.insert(branch);
-    history_.insert(transaction, branch);
+    const auto pool = std::ranges::find(pools_, project.pool, &catalog::PoolRecord::id);
+    history_.insert(transaction, branch, pool->directory / branch.incarnation.text() / "data");
     if (const auto& schedule = manifests_.at(branch.id).schedule) transaction.put(*schedule);
     ++report_.branches;
     return true;
