@@ -84,7 +84,7 @@ std::optional<catalog::Manifest> read_manifest(const path& volume) {
 // Collects the manifests that are true of their volumes, one a branch: the newest body of it.
 class Collection {
  public:
-  Collection(Engine& engine, const std::set<IncarnationId>& doomed, RebuildReport& report)
+  Collection(Engine& engine, const DoomedVolumes& doomed, RebuildReport& report)
       : engine_(engine), doomed_(doomed), report_(report) {}
 
   void add_pool(const FoundPool& pool) {
@@ -115,6 +115,7 @@ class Collection {
   void insert_into_catalog() {
     auto transaction = engine_.catalog().begin();
     for (const auto& pool : pools_) transaction->insert(pool);
+    insert_doomed(*transaction);
     std::map<ProjectId, std::vector<catalog::BranchRecord>> by_project;
     std::map<ProjectId, catalog::ProjectRecord> by_id;
     for (const auto& [id, manifest] : manifests_) {
@@ -151,8 +152,8 @@ class Collection {
       } else if (!manifest->committed) {
         note("volume {} was being made for {}/{} and never finished; it was left alone", volume.text(),
              manifest->project.name.text(), manifest->branch.name.text());
-      } else if (doomed_.contains(volume)) {
-        note("volume {} of {}/{} had been replaced or deleted and was left alone", volume.text(),
+      } else if (doomed_.volumes.contains(volume)) {
+        note("volume {} of {}/{} had been replaced or deleted and does not come back", volume.text(),
              manifest->project.name.text(), manifest->branch.name.text());
       } else if (manifest->snapshot) {
         history_.add_snapshot(*manifest->snapshot);
@@ -173,6 +174,27 @@ class Collection {
     note("volume {} is an older body of {}/{} and was left alone", older.text(), manifest.project.name.text(),
          manifest.branch.name.text());
     if (is_newer) at->second = manifest;
+  }
+
+  // On the list of the new catalog, they go, and another rebuild before that knows them, too. In a pool that is away
+  // they do when it is back: its record comes along.
+  void insert_doomed(catalog::Transaction& transaction) {
+    for (const auto& [id, volume] : doomed_.volumes) {
+      const auto pool = std::ranges::find(doomed_.pools, volume.pool, &catalog::PoolRecord::id);
+      if (!pool_ids_.contains(volume.pool) && pool != doomed_.pools.end() &&
+          pool_names_.insert(pool->name.text()).second) {
+        pool_ids_.insert(pool->id);
+        transaction.insert(*pool);
+      }
+      if (pool_ids_.contains(volume.pool)) {
+        transaction.insert(volume);
+      } else {
+        note(
+            "volume {} had been replaced or deleted, and its pool was left out: with that in place, a rebuild takes "
+            "it for what it was",
+            id.text());
+      }
+    }
   }
 
   void insert_project(catalog::Transaction& transaction, const catalog::ProjectRecord& project, Branches branches) {
@@ -265,7 +287,7 @@ class Collection {
   }
 
   Engine& engine_;
-  const std::set<IncarnationId>& doomed_;
+  const DoomedVolumes& doomed_;
   RebuildReport& report_;
   std::set<std::string> pool_names_;
   std::set<PoolId> pool_ids_;
@@ -304,8 +326,7 @@ std::optional<InstallationId> find_installation_of_volumes(const Paths& paths,
   return counts.begin()->first;
 }
 
-RebuildReport rebuild_state(Engine& engine, const std::vector<path>& pool_directories,
-                            const std::set<IncarnationId>& doomed) {
+RebuildReport rebuild_state(Engine& engine, const std::vector<path>& pool_directories, const DoomedVolumes& doomed) {
   RebuildReport report;
   Collection collection(engine, doomed, report);
   for (const FoundPool& pool : find_pools(engine.paths(), pool_directories, report.notes)) collection.add_pool(pool);

@@ -7,8 +7,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -267,10 +267,15 @@ struct RebuildReport {
   int branches = 0;
   std::vector<std::string> notes = {};  // what could not be taken over, and why
 };
+// What the catalog of before had replaced or deleted, and the pools that it knew.
+struct DoomedVolumes {
+  std::map<IncarnationId, catalog::SweepRecord> volumes;
+  std::vector<catalog::PoolRecord> pools;
+};
 // Fills the engine's empty catalog from the manifests of the volumes it finds; called before open_installation().
-// `doomed`: volumes that the catalog of before had replaced or deleted.
+// What is doomed comes back as nothing and stays on the sweep list.
 RebuildReport rebuild_state(Engine&, const std::vector<std::filesystem::path>& pool_directories,
-                            const std::set<IncarnationId>& doomed = {});
+                            const DoomedVolumes& doomed = {});
 // Whether pools lie below the state directory, or were made elsewhere. With no catalog it is lost, and a new one would
 // know nothing of them.
 bool has_pools(const Paths&);

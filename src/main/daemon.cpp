@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <set>
 
 #include "api/metrics_server.h"
 #include "api/server.h"
@@ -87,12 +86,14 @@ bool is_lost(const std::filesystem::path& catalog_file) {
 }
 
 // What the old catalog, where it can still be read, had replaced or deleted must not come back as a branch.
-std::set<IncarnationId> find_doomed_volumes(const std::filesystem::path& old_catalog) {
-  std::set<IncarnationId> doomed;
+engine::DoomedVolumes find_doomed_volumes(const std::filesystem::path& old_catalog) {
+  engine::DoomedVolumes doomed;
   if (is_lost(old_catalog)) return doomed;
   try {
-    for (const auto& volume : catalog::open_catalog(old_catalog, InstallationId::random())->sweep_list()) {
-      if (!volume.staged) doomed.insert(volume.volume);
+    const auto catalog = catalog::open_catalog(old_catalog, InstallationId::random());
+    doomed.pools = catalog->pools();
+    for (const auto& volume : catalog->sweep_list()) {
+      if (!volume.staged) doomed.volumes.emplace(volume.volume, volume);
     }
   } catch (...) {
     log::warn("the catalog of before cannot be read, so what was deleted a moment ago may come back: {}",

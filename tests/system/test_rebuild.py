@@ -1,4 +1,4 @@
-"""`pgtwig state rebuild`: histories go on, whenever the daemon before had to end."""
+"""`pgtwig state rebuild`: what was deleted stays deleted, and histories go on, whenever the daemon before had to end."""
 
 import json
 
@@ -27,6 +27,19 @@ class Rebuild(SystemTest):
     def histories(self, branch: str) -> list[str]:
         """Whose bodies a branch was made of, its own first."""
         return [body["branch"] for body in self.pgtwig.json("branch", "get", branch)["lineage"]]
+
+
+class Deleted(Rebuild):
+    def test_what_was_deleted_stays_so_through_rebuild_after_rebuild(self) -> None:
+        self.run_pgtwig("branch", "create", "demo/gone")
+        self.daemon_that_dies_at("sweep.instance_gone")
+        self.run_pgtwig("branch", "delete", "demo/gone", expect=None)
+        # The first one ends before it has removed anything, too.
+        for environment in ({"PGTWIG_FAULT": "sweep.instance_gone=kill"}, {}):
+            eventually(lambda: self.pgtwig.daemon_pid() is None, "the daemon died")
+            self.run_pgtwig("state", "rebuild", environment=environment, expect=None)
+        self.assertEqual(list(self.pgtwig.branches()), ["demo/main"])
+        self.pgtwig.assert_nothing_leaked()
 
 
 class Histories(Rebuild):

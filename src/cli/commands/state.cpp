@@ -20,7 +20,7 @@ int rebuild_state(Session& session) {
   if (session.shows_words())
     session.say(
         "Rebuilding the catalog: the daemon is stopped (instances go on), a new catalog is written from what every\n"
-        "volume says of itself, passwords included, and the daemon starts with it. The volumes are not changed.");
+        "volume says of itself, passwords included, and the daemon starts with it. No branch's data is changed.");
   if (!session.confirm("Replace the catalog?")) {
     session.say("Nothing was changed.");
     return error_code_info(ErrorCode::invalid_argument).exit_status;

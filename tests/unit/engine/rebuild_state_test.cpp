@@ -1,4 +1,5 @@
 #include "catalog/manifest.h"
+#include "engine/sweeper.h"
 #include "tests/unit/engine/engine_fixture.h"
 
 namespace pgtwig::engine {
@@ -28,6 +29,18 @@ class RebuildStateTest : public EngineTest {
     for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(file.string() + suffix);
   }
 
+  static DoomedVolumes doom(const IncarnationId& volume, const catalog::PoolRecord& pool) {
+    return {
+        .volumes = {{volume, {.volume = volume, .pool = pool.id, .pg_major = 15, .operation = OperationId::random()}}},
+        .pools = {pool}};
+  }
+
+  std::vector<IncarnationId> swept() {
+    std::vector<IncarnationId> ids;
+    for (const auto& volume : engine_->catalog().sweep_list()) ids.push_back(volume.volume);
+    return ids;
+  }
+
   std::vector<std::string> branch_names() {
     std::vector<std::string> names;
     for (const auto& branch : engine_->catalog().branches()) names.push_back(branch.name.text());
@@ -41,16 +54,23 @@ TEST_F(RebuildStateTest, TakesUpWhatWasCommittedAndNotReplaced) {
   const IncarnationId staged = make_stopped_branch("staged");
   const IncarnationId deleted = make_stopped_branch("deleted");
   say_uncommitted(staged);
+  const catalog::PoolRecord pool = engine_->catalog().pools().at(0);
   lose_catalog();
   open_engine();
 
   // The pool lies outside of the state directory and is not named.
-  const RebuildReport report = rebuild_state(*engine_, {}, {deleted});
+  const RebuildReport report = rebuild_state(*engine_, {}, doom(deleted, pool));
 
   EXPECT_EQ(branch_names(), (std::vector<std::string>{"main", "dev"}));
   ASSERT_EQ(report.notes.size(), 2u);
   EXPECT_EQ(engine_->catalog().pools().at(0).driver, "memory");
   EXPECT_EQ(volumes().size(), 4u);
+  // Whoever rebuilds once more finds it there, and else it goes. What is unowned stays.
+  EXPECT_EQ(swept(), std::vector{deleted});
+  open_engine();
+  engine_->sweeper().wait_until_idle();
+  EXPECT_EQ(volumes().size(), 3u);
+  EXPECT_TRUE(swept().empty());
 }
 
 TEST_F(RebuildStateTest, OfTwoBodiesOfOneNameTheNewerBranchIsTakenUp) {
@@ -93,6 +113,25 @@ TEST_F(RebuildStateTest, APoolThatIsNotThereIsANoteAndStaysKnown) {
   EXPECT_EQ(rebuild_state(*engine_, {}).notes.size(), 1u);
   EXPECT_TRUE(has_pools(engine_->paths()));
   std::filesystem::rename(root_ / "away", root_ / "pool");
+}
+
+TEST_F(RebuildStateTest, WhatWasDeletedInAPoolThatIsNotThereGoesWhenItIsBack) {
+  make_project();
+  const IncarnationId deleted = make_stopped_branch("deleted");
+  const catalog::PoolRecord pool = engine_->catalog().pools().at(0);
+  lose_catalog();
+  std::filesystem::rename(root_ / "pool", root_ / "away");
+  open_engine();
+  rebuild_state(*engine_, {}, doom(deleted, pool));
+  EXPECT_EQ(swept(), std::vector{deleted});
+  EXPECT_EQ(get_pool(*engine_, pool.name).state, "away");
+
+  std::filesystem::rename(root_ / "away", root_ / "pool");
+  open_engine();
+  engine_->sweeper().wait_until_idle();
+
+  EXPECT_TRUE(swept().empty());
+  EXPECT_EQ(volumes().size(), 1u);
 }
 
 }  // namespace
