@@ -111,9 +111,8 @@ void open_installation(Engine& engine) {
       log::error("{}", describe_current_exception());
     }
   }
-  // What is swept may hold a port that a branch wants back.
-  engine.sweeper().enqueue_all();
-  engine.sweeper().wait_until_idle();
+  // Before anything starts: what is swept may hold a port that a branch wants back.
+  engine.sweeper().begin();
   engine.housekeeping().begin();
 }
 

@@ -49,10 +49,18 @@ Sweeper::~Sweeper() {
   changed_.notify_all();
   thread_.join();
   try {
-    end_instances();
+    // What was staged has reached nobody; and to look at it could mount its pool again.
+    auto volumes = engine_.catalog().sweep_list();
+    std::erase_if(volumes, [](const auto& volume) { return volume.staged; });
+    end_instances(volumes);
   } catch (...) {
     log::error("cannot end the instances of what was deleted: {}", describe_current_exception());
   }
+}
+
+void Sweeper::begin() {
+  end_instances(engine_.catalog().sweep_list());
+  enqueue_all();
 }
 
 void Sweeper::enqueue(const std::vector<catalog::SweepRecord>& volumes) {
@@ -107,12 +115,12 @@ void Sweeper::run() {
   }
 }
 
-// Bounded, as the next daemon waits for the end of this one.
-void Sweeper::end_instances() {
+// Bounded, as whoever wants this daemon waits for it, and the next daemon for its end.
+void Sweeper::end_instances(const std::vector<catalog::SweepRecord>& volumes) {
   const auto deadline = std::chrono::steady_clock::now() + longest_end_of_instances;
   std::size_t left = 0;
-  for (const catalog::SweepRecord& volume : engine_.catalog().sweep_list()) {
-    if (volume.staged || is_in_use(engine_.catalog(), volume.volume)) continue;
+  for (const catalog::SweepRecord& volume : volumes) {
+    if (is_in_use(engine_.catalog(), volume.volume)) continue;
     const auto pool = engine_.catalog().find_pool(volume.pool);
     if (!pool) continue;
     if (std::chrono::steady_clock::now() > deadline) {
@@ -120,12 +128,13 @@ void Sweeper::end_instances() {
       continue;
     }
     try {
+      if (volume.staged && was_committed(engine_, *engine_.pools().open(*pool), volume)) continue;
       engine_.instances().discard(volume, pool->directory);
     } catch (...) {
       log::error("cannot end the instance of volume {}: {}", volume.volume.text(), describe_current_exception());
     }
   }
-  if (left > 0) log::warn("{} deleted or replaced volumes may have instances that run on until the next start", left);
+  if (left > 0) log::warn("{} deleted or replaced volumes may have instances that run on until they are removed", left);
 }
 
 // Instance, then volume, then the place on the list: whatever a crash leaves of it is found again by the list. The list

@@ -20,6 +20,9 @@ class Sweeper {
   // what was deleted while no daemon runs.
   ~Sweeper();
 
+  // Before a new daemon serves: ends the instances of everything on the list, so that nobody reaches them and their
+  // ports are free, and then has the volumes destroyed in the background, which may take long.
+  void begin();
   // In the background: the caller does not wait. They have to be on the catalog's list.
   void enqueue(const std::vector<catalog::SweepRecord>& volumes);
   // Now, on the caller's thread, after a failure: nothing half-made remains. What cannot be destroyed stays on the
@@ -32,7 +35,7 @@ class Sweeper {
 
  private:
   void run();
-  void end_instances();
+  void end_instances(const std::vector<catalog::SweepRecord>& volumes);
   void destroy(const catalog::SweepRecord& volume);
 
   Engine& engine_;

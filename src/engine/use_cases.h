@@ -254,7 +254,8 @@ StatusView get_status(Engine&);
 // How things stand and what was counted since the daemon began, in the text format of Prometheus.
 std::string metrics_text(Engine&);
 
-// Life of the daemon. open: mounts image pools, sweeps, adopts what runs, starts what should run.
+// Life of the daemon. open: mounts image pools, ends what is to be swept; in the background sweeps, adopts what runs,
+// starts what should run.
 void open_installation(Engine&);
 // Destroys what is on the sweep list and in no living operation's hands.
 void sweep(Engine&);

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import urllib.error
+import urllib.parse
 import urllib.request
 
 from harness import machine
@@ -99,6 +100,31 @@ class Daemon(SystemTest):
             said = self.run_pgtwig("project", "list", expect=2).err
         self.assertIn(f"another daemon (pid {pid}) is still ending", said)
         self.assertNotIn("starting", said)
+
+    def test_a_daemon_serves_while_it_removes_what_its_predecessor_left(self) -> None:
+        self.run_pgtwig("project", "create", "demo")
+        self.run_pgtwig("branch", "create", "demo/old")
+        self.run_pgtwig("branch", "create", "demo/older", "--from", "demo/old")
+        urls = [self.pgtwig.url(name) for name in ("demo/old", "demo/older")]
+        self.run_pgtwig("daemon", "stop")
+        self.pgtwig.start_daemon({"PGTWIG_FAULT": "branch_delete.committed=kill"})
+        self.run_pgtwig("branch", "delete", "demo/old", "--cascade", expect=None)
+        self.assertEqual([self.pgtwig.sql_at(url, "SELECT 1") for url in urls], ["1", "1"])
+        # The next one has removed neither while this file is there, but nobody reaches them, and their ports are free.
+        here = pathlib.Path(self.pgtwig.work) / "here"
+        daemon = self.pgtwig.start_daemon({"PGTWIG_FAULT": f"sweep.instance_gone=pause:{here}"})
+        eventually(here.exists, "it is at the first", 30)
+        self.assertEqual(len(self.pgtwig.catalog_column("SELECT volume FROM sweep_list")), 2)
+        for url in urls:
+            self.pgtwig.sql_at(url, "SELECT 1", expect_failure=True)
+        for number, url in enumerate(urls):
+            self.run_pgtwig("branch", "create", f"demo/new{number}", "--port", str(urllib.parse.urlsplit(url).port))
+        self.assertEqual(set(self.pgtwig.branches()), {"demo/main", "demo/new0", "demo/new1"})
+        daemon.terminate()
+        eventually(lambda: not self.pgtwig.answers(), "the daemon is ending", 30)
+        here.unlink()
+        self.assertEqual(daemon.wait(60), 0)
+        self.pgtwig.assert_nothing_leaked()
 
     def test_kill_9_during_pgbench_on_three_branches_is_noticed_by_no_client(self) -> None:
         self.run_pgtwig("project", "create", "demo")

@@ -102,6 +102,7 @@ TEST_F(FailureTest, WhatADeadDaemonStagedIsSweptByTheNext) {
   std::filesystem::create_directories(root_ / "pool" / unowned.text() / "data");
 
   open_engine();
+  engine_->sweeper().wait_until_idle();
 
   EXPECT_FALSE(std::filesystem::exists(root_ / "pool" / staged.text()));
   EXPECT_TRUE(std::filesystem::exists(root_ / "pool" / unowned.text()));
@@ -128,6 +129,7 @@ TEST_F(EngineTest, AVolumeThatAnOlderCatalogHasAsStagedIsLeftAlone) {
   transaction.reset();
 
   open_engine();
+  engine_->sweeper().wait_until_idle();
 
   EXPECT_TRUE(std::filesystem::exists(root_ / "pool" / dev->incarnation.text() / "data" / "PG_VERSION"));
   EXPECT_EQ(get_pool(*engine_, *PoolName::parse("memory")).unowned, std::vector{dev->incarnation.text()});
