@@ -3,10 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace pgtwig {
 
@@ -14,7 +16,7 @@ namespace {
 
 constexpr std::array<std::string_view, 7> byte_units = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
 
-// The power of 1024 that a unit stands for: "", "b", "k", "kb", "kib" and so on, in any case.
+// The power of 1024 that a unit stands for: none (of 0), "b", "k", "kb", "kib" and so on, in any case.
 std::expected<unsigned, std::string> unit_power(std::string_view unit) {
   if (unit.empty()) return 0;
   std::string lower;
@@ -72,12 +74,31 @@ std::expected<Bytes, std::string> parse_bytes(std::string_view text) {
   }
   while (rest != end && *rest == ' ') ++rest;
 
-  auto power = unit_power(std::string_view(rest, static_cast<std::size_t>(end - rest)));
+  const std::string_view unit(rest, static_cast<std::size_t>(end - rest));
+  if (unit.empty() && text != "0") {
+    return std::unexpected(fmt::format("'{}' has no unit; write it with one, like 512M or 60G", text));
+  }
+  auto power = unit_power(unit);
   if (!power) return std::unexpected(fmt::format("'{}' is not a size: {}", text, power.error()));
   if (has_fraction && *power == 0) return malformed();
   const unsigned shift = *power * 10;
   if (whole > (std::numeric_limits<std::uint64_t>::max() >> shift) - 1) return too_large();
   return Bytes{(whole << shift) + (thousandths << shift) / 1000};
+}
+
+std::optional<Bytes> parse_postgres_memory(std::string_view text) {
+  static constexpr std::pair<std::string_view, unsigned> units[] = {{"", 13},   {"B", 0},   {"kB", 10},
+                                                                    {"MB", 20}, {"GB", 30}, {"TB", 40}};
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc()) return std::nullopt;
+  std::string_view unit(end, text.data() + text.size());
+  while (unit.starts_with(' ')) unit.remove_prefix(1);
+  const auto* const found = std::ranges::find(units, unit, &std::pair<std::string_view, unsigned>::first);
+  if (found == std::end(units) || number > std::numeric_limits<std::uint64_t>::max() >> found->second) {
+    return std::nullopt;
+  }
+  return Bytes{number << found->second};
 }
 
 }  // namespace pgtwig

@@ -4,6 +4,7 @@
 #include <compare>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -27,7 +28,11 @@ constexpr Bytes operator""_GiB(unsigned long long n) {
 
 // "384 KiB", "1.2 GiB".
 std::string format_bytes(Bytes bytes);
-// "60G", "512MiB", "1073741824"; powers of 1024. The error is a sentence.
+// "60G", "512MiB"; powers of 1024. Nothing but 0 goes without its unit: whoever leaves it out hardly means bytes. The
+// error is a sentence.
 std::expected<Bytes, std::string> parse_bytes(std::string_view text);
+// As PostgreSQL writes an amount of memory (documentation, "Numeric with Unit"): B, kB, MB, GB, TB, in this case; a
+// bare number counts 8 KiB blocks. Whole numbers only.
+std::optional<Bytes> parse_postgres_memory(std::string_view text);
 
 }  // namespace pgtwig

@@ -26,6 +26,10 @@ namespace {
 constexpr std::string_view settings_table = "postgres.settings";
 constexpr std::string_view settings_prefix = "postgres.settings.";
 constexpr std::uint64_t first_unprivileged_port = 1024;
+// Two segments of the clusters that pgtwig makes: with less there is no WAL to recover anything with.
+constexpr Bytes smallest_wal_limit = 8_MiB;
+// PostgreSQL's own (documentation, "shared_buffers").
+constexpr Bytes smallest_shared_buffers = 128_KiB;
 
 enum class Kind { text, number, size, flag, list };
 
@@ -79,9 +83,14 @@ Problem set_pool(std::string& target, const std::string& value) {
   return std::nullopt;
 }
 
-Problem set_size(Bytes& target, const std::string& value) {
+Problem too_little(const std::string& value, const std::string& least) {
+  return fmt::format("'{}' is too little: {} at least", value, least);
+}
+
+Problem set_size(Bytes& target, const std::string& value, Bytes least) {
   auto size = parse_bytes(value);
   if (!size) return size.error();
+  if (*size < least) return too_little(value, format_bytes(least));
   target = *size;
   return std::nullopt;
 }
@@ -93,8 +102,10 @@ Problem set_flag(bool& target, const std::string& value) {
 }
 
 // A limit may be taken away altogether.
-Problem set_limit(Bytes& target, const std::string& value) {
-  return value == "off" ? set_size(target, "0") : set_size(target, value);
+Problem set_limit(Bytes& target, const std::string& value, Bytes least) {
+  if (value != "off" && value != "0") return set_size(target, value, least);
+  target = Bytes{0};
+  return std::nullopt;
 }
 
 std::string show_limit(Bytes limit) {
@@ -162,14 +173,10 @@ Problem set_directories(std::vector<std::string>& target, const std::vector<std:
   return std::nullopt;
 }
 
-// As PostgreSQL writes an amount of memory: a number, alone (of 8 kB pages) or with a unit of its own, in its own case.
-Problem set_memory(std::string& target, const std::string& value) {
-  const std::size_t digits = std::min(value.find_first_not_of("0123456789"), value.size());
-  const std::string unit = value.substr(std::min(value.find_first_not_of(' ', digits), value.size()));
-  static const std::vector<std::string> units = {"", "B", "kB", "MB", "GB", "TB"};
-  if (digits == 0 || std::ranges::find(units, unit) == units.end()) {
-    return fmt::format("'{}' is not an amount of memory as PostgreSQL writes it, like 16MB", value);
-  }
+Problem set_shared_buffers(std::string& target, const std::string& value) {
+  const auto size = parse_postgres_memory(value);
+  if (!size) return fmt::format("'{}' is not an amount of memory as PostgreSQL writes it, like 16MB", value);
+  if (*size < smallest_shared_buffers) return too_little(value, "128kB");
   target = value;
   return std::nullopt;
 }
@@ -192,7 +199,9 @@ const std::vector<Key>& keys() {
        [](Config& config, const Values& values) { return set_pool(config.pool, values[0]); },
        [](const Config& config) { return config.pool; }},
       {"pool.image_size", "the size that the automatic pool image never exceeds", Kind::size,
-       [](Config& config, const Values& values) { return set_size(config.pool_image_size, values[0]); },
+       [](Config& config, const Values& values) {
+         return set_size(config.pool_image_size, values[0], smallest_automatic_image);
+       },
        [](const Config& config) { return format_bytes(config.pool_image_size); }},
       {"ports.first", "the first port that a branch may get", Kind::number,
        [](Config& config, const Values& values) { return set_port(config.ports.first, values[0]); },
@@ -217,7 +226,7 @@ const std::vector<Key>& keys() {
        [](Config& config, const Values& values) { return set_path(config.postgres_config_directory, values[0]); },
        [](const Config& config) { return config.postgres_config_directory; }},
       {"branch.shared_buffers", "shared_buffers of every branch but main, unless set for it", Kind::text,
-       [](Config& config, const Values& values) { return set_memory(config.branch_shared_buffers, values[0]); },
+       [](Config& config, const Values& values) { return set_shared_buffers(config.branch_shared_buffers, values[0]); },
        [](const Config& config) { return config.branch_shared_buffers; }},
       {"branch.suspend_after",
        "how long a branch other than main may be unused before it is suspended, unless set for it; off: for ever",
@@ -239,7 +248,7 @@ const std::vector<Key>& keys() {
        [](Config& config, const Values& values) { return set_flag(config.wal_archive, values[0]); },
        [](const Config& config) { return std::string(config.wal_archive ? "on" : "off"); }},
       {"wal.limit", "the size of each branch's WAL archive, the oldest goes first; off: no limit", Kind::size,
-       [](Config& config, const Values& values) { return set_limit(config.wal_limit, values[0]); },
+       [](Config& config, const Values& values) { return set_limit(config.wal_limit, values[0], smallest_wal_limit); },
        [](const Config& config) { return show_limit(config.wal_limit); }},
       {"recovery.window", "how far back branches can be recovered, as far as wal.limit allows", Kind::text,
        [](Config& config, const Values& values) { return set_duration(config.recovery_window, values[0]); },
@@ -428,19 +437,20 @@ void check_ports(const Config& config, const std::filesystem::path& file) {
                                                        file.string(), config.ports.first, config.ports.last));
 }
 
-Config read_config(const std::string& text, const std::filesystem::path& file) {
+// `passed_over` is a key whose value in the file doesn't matter.
+Config read_config(const std::string& text, const std::filesystem::path& file, const std::string& passed_over = {}) {
   Config config;
   for (const Key& key : keys()) config.origins[std::string(key.name)] = "default";
   const toml::table table = parse_toml(text, file);
   visit_leaves(table, "", [&](const std::string& key, const toml::node& node) {
     const std::string where = location(file, node.source());
+    if (key == passed_over) return;
     if (!find_key(key) && !setting_name(key)) throw unknown_key(key, where);
     if (auto problem = apply_node(config, key, node)) {
       throw Error(ErrorCode::invalid_argument, fmt::format("{}{}: {}", where, key, *problem));
     }
     config.origins[key] = "file";
   });
-  check_ports(config, file);
   return config;
 }
 
@@ -612,6 +622,7 @@ const std::vector<ConfigKey>& config_keys() {
 
 Config load_config(const std::filesystem::path& file, const std::map<std::string, std::string>& environment) {
   Config config = read_config(read_file_if_exists(file).value_or(""), file);
+  check_ports(config, file);
   static constexpr std::pair<const char*, std::string_view> variables[] = {{"PGTWIG_RUNTIME", "runtime"},
                                                                            {"PGTWIG_LOG_LEVEL", "log_level"}};
   for (const auto& [variable, key] : variables) {
@@ -640,7 +651,8 @@ std::string config_value(const Config& config, const std::string& key) {
 void set_config_value(const std::filesystem::path& file, const std::string& key, const std::string& value) {
   const std::filesystem::path target = real_place(file);
   const std::string text = read_file_if_exists(target).value_or("");
-  Config config = read_config(text, file);
+  // A wrong value is mended by setting it anew.
+  Config config = read_config(text, file, key);
   const Change change = make_change(config, key, value);
   check_ports(config, file);
   config.origins[key] = "file";
@@ -660,7 +672,7 @@ void set_config_value(const std::filesystem::path& file, const std::string& key,
 }
 
 void replace_config(const std::filesystem::path& file, const std::string& text) {
-  static_cast<void>(read_config(text, file));
+  check_ports(read_config(text, file), file);
   write_config(real_place(file), text);
 }
 

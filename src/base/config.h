@@ -13,6 +13,9 @@
 
 namespace pgtwig {
 
+// An automatic pool image smaller than this would be of no use to anyone.
+inline constexpr Bytes smallest_automatic_image = 1_GiB;
+
 struct PortRange {
   std::uint16_t first = 6001;
   std::uint16_t last = 9999;

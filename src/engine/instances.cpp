@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 
 #include "base/error.h"
@@ -39,22 +38,6 @@ constexpr Bytes most_in_a_session = 256_MiB;
 constexpr Bytes instance_overhead = 16_MiB;
 // Left for everything else on the machine.
 constexpr Bytes memory_reserve = 128_MiB;
-
-// PostgreSQL's memory units (documentation, "Numeric with Unit"): a bare number counts 8 KiB blocks.
-std::optional<Bytes> parse_postgres_memory(const std::string& text) {
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc()) return std::nullopt;
-  std::string_view unit(end, text.data() + text.size());
-  while (unit.starts_with(' ')) unit.remove_prefix(1);
-  if (unit.empty()) return Bytes{number * 8192};
-  if (unit == "B") return Bytes{number};
-  if (unit == "kB") return Bytes{number << 10};
-  if (unit == "MB") return Bytes{number << 20};
-  if (unit == "GB") return Bytes{number << 30};
-  if (unit == "TB") return Bytes{number << 40};
-  return std::nullopt;
-}
 
 Bytes available_memory() {
   const std::string text = read_file("/proc/meminfo");

@@ -20,8 +20,6 @@ namespace {
 
 // A pool with less than this free takes no new volumes: a full Btrfs cannot even delete.
 constexpr Bytes pool_low_water_mark = 64_MiB;
-// An automatic image smaller than this would be of no use to anyone.
-constexpr Bytes smallest_default_image = 1_GiB;
 
 Error pool_away(const catalog::PoolRecord& record, const std::string& why) {
   return Error(ErrorCode::storage_failed, fmt::format("pool {} is away: {}", record.name.text(), why),
@@ -137,7 +135,7 @@ std::shared_ptr<OpenPool> Pools::make_default(Operation& operation) {
     const Bytes reserve = storage::host_reserve({host.total_bytes});
     const Bytes room{host.free_bytes > reserve.count ? host.free_bytes - reserve.count : 0};
     const auto image_file_system = storage::best_image_file_system();
-    if (image_file_system && room >= smallest_default_image) {
+    if (image_file_system && room >= smallest_automatic_image) {
       plan.driver.clear();
       plan.image = pools / "default.img";
       // A part less than there is room for: others write to the disk between this look at it and the next.

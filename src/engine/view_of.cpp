@@ -93,7 +93,7 @@ BranchView branch_view(Engine& engine, const Body& body) {
   view.runtime = body.project.runtime;
   view.pg_version = body.project.pg_major;
   if (!branch.cpus.empty()) view.cpus = branch.cpus;
-  if (!branch.memory.empty()) view.memory = parse_bytes(branch.memory).value();
+  if (!branch.memory.empty()) view.memory = Bytes{std::stoull(branch.memory)};
   view.durability = catalog::durability_name(branch.durability);
   view.created_at = branch.created_at;
   if (process) {

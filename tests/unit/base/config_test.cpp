@@ -179,6 +179,25 @@ TEST_F(ConfigFile, IsRefusedWhenAValueIsWrong) {
   EXPECT_THAT(refused("[branch]\nshared_buffers = \"16mb\"\n"), HasSubstr("shared_buffers"));
 }
 
+// A file that was read before says which key has to be changed, and how.
+TEST_F(ConfigFile, RefusesSizesWithoutAUnitAndThoseTooSmallForTheirPurpose) {
+  EXPECT_THAT(refused("[wal]\nlimit = 4294967296\n"),
+              ::testing::AllOf(HasSubstr("pgtwig.toml:2: wal.limit: '4294967296'"), HasSubstr("unit")));
+  EXPECT_THAT(refused("[wal]\nlimit = \"4\"\n"), HasSubstr("'4' has no unit"));
+  EXPECT_THAT(refused("[pool]\nimage_size = 20\n"), HasSubstr("pool.image_size: '20' has no unit"));
+  EXPECT_THAT(refused("[wal]\nlimit = \"7M\"\n"), HasSubstr("wal.limit: '7M' is too little: 8 MiB at least"));
+  EXPECT_THAT(refused("[pool]\nimage_size = \"1000M\"\n"), HasSubstr("'1000M' is too little: 1 GiB at least"));
+  EXPECT_THAT(refused("[pool]\nimage_size = 0\n"), HasSubstr("'0' is too little"));
+  EXPECT_THAT(refused("[branch]\nshared_buffers = \"1\"\n"), HasSubstr("'1' is too little: 128kB at least"));
+  EXPECT_EQ(load("[wal]\nlimit = \"8M\"\n[pool]\nimage_size = \"1G\"\n").wal_limit, 8_MiB);
+}
+
+TEST_F(ConfigFile, IsMendedBySettingTheKeyWhoseValueIsWrong) {
+  EXPECT_THAT(set("[recovery]\nwindow = \"off\" # ?\n", "recovery.window", "3d"), HasSubstr("window = \"3d\" # ?\n"));
+  EXPECT_THAT(set("[ports]\nfirst = 12000\nlast = 11000\n", "ports.last", "13000"), HasSubstr("last = 13000\n"));
+  EXPECT_THAT(set("[ports]\nfirst = 12000\nlast = 13000\n", "ports.last", "12500"), HasSubstr("last = 12500\n"));
+}
+
 TEST_F(ConfigFile, SaysOffForWhatIsNotLimitedOrNotDone) {
   const Config config = load("[wal]\nlimit = 0\narchive = \"on\"\n[snapshots]\nevery = \"off\"\n");
   EXPECT_TRUE(config.wal_archive);

@@ -141,16 +141,37 @@ TEST(Sizes, AreReadInPowersOf1024) {
   EXPECT_EQ(parse_bytes("60G"), 60_GiB);
   EXPECT_EQ(parse_bytes("512MiB"), 512_MiB);
   EXPECT_EQ(parse_bytes("512mb"), 512_MiB);
-  EXPECT_EQ(parse_bytes("1073741824"), 1_GiB);
+  EXPECT_EQ(parse_bytes("1073741824B"), 1_GiB);
   EXPECT_EQ(parse_bytes("1.5 GiB"), 1536_MiB);
   EXPECT_EQ(parse_bytes("7b"), Bytes{7});
   EXPECT_EQ(parse_bytes("4T"), 4096_GiB);
+  EXPECT_EQ(parse_bytes("0"), Bytes{0});
 }
 
 TEST(Sizes, AreRefusedWhenTheyAreNoneOrTooLarge) {
   for (const char* text : {"", "G", "-1G", "60X", "60GG", "1.G", "1.2345G", "1.5", "1.5B", "1 2",
                            "99999999999999999999", "99999999P", "0x10", "60G "}) {
     EXPECT_FALSE(parse_bytes(text)) << text;
+  }
+}
+
+// Who writes 4 may mean 4 GiB as well as 4 MiB, and hardly four bytes.
+TEST(Sizes, AreRefusedWithoutAUnit) {
+  for (const char* text : {"4", "20", "4294967296", "00"}) {
+    const auto size = parse_bytes(text);
+    ASSERT_FALSE(size) << text;
+    EXPECT_NE(size.error().find("unit"), std::string::npos) << size.error();
+  }
+}
+
+TEST(Sizes, ArePostgresOwnWhereItIsSaid) {
+  EXPECT_EQ(parse_postgres_memory("16MB"), 16_MiB);
+  EXPECT_EQ(parse_postgres_memory("16 MB"), 16_MiB);
+  EXPECT_EQ(parse_postgres_memory("16"), 128_KiB);
+  EXPECT_EQ(parse_postgres_memory("131072B"), 128_KiB);
+  EXPECT_EQ(parse_postgres_memory("1GB"), 1_GiB);
+  for (const char* text : {"", "MB", "16mb", "16M", "16 MB ", "-1", "20000000TB"}) {
+    EXPECT_FALSE(parse_postgres_memory(text)) << text;
   }
 }
 

@@ -113,6 +113,7 @@ TEST(Parser, RefusesWrongUseAndNamesWhatIsNear) {
       {{"branch", "create", ""}, "BRANCH: '' is empty", "--help"},
       {{"branch", "list", "-o", "sculpture"}, "--output: 'sculpture'", "one of: table"},
       {{"pool", "create", "p", "--image-size", "big"}, "--image-size 'big'", "20G"},
+      {{"pool", "grow", "p", "100"}, "SIZE '100': '100' has no unit", "20G"},
       {{"project", "create", "Demo"}, "NAME 'Demo'", "lower-case"},
       {{"project", "create", "demo", "--pg-version", "latest"}, "--pg-version: 'latest'", "a number"},
       {{"status", "weather"}, "PART: 'weather'", "system, branches, snapshots, health"},
