@@ -595,6 +595,27 @@ std::map<std::string, std::string> said_by(const Config& config) {
   return said;
 }
 
+// Every value in the file as it is written there, whether it is right or not.
+std::map<std::string, std::string> written_in(const std::string& text, const toml::table& table) {
+  std::map<std::string, std::string> written;
+  visit_leaves(table, "", [&](const std::string& key, const toml::node& node) {
+    const std::size_t begin = position_offset(text, node.source().begin);
+    written[key] = text.substr(begin, position_offset(text, node.source().end) - begin);
+  });
+  return written;
+}
+
+// The text without the lines of one value.
+std::string without_lines_of(const std::string& text, const toml::table& table, const std::string& key) {
+  std::string shorter = text;
+  visit_leaves(table, "", [&](const std::string& found, const toml::node& node) {
+    if (found != key) return;
+    const std::size_t begin = line_offset(text, node.source().begin.line);
+    shorter.erase(begin, line_offset(text, node.source().end.line + 1) - begin);
+  });
+  return shorter;
+}
+
 // A link to the real file stays one.
 std::filesystem::path real_place(const std::filesystem::path& file) {
   return std::filesystem::weakly_canonical(file);
@@ -669,6 +690,29 @@ void set_config_value(const std::filesystem::path& file, const std::string& key,
   throw Error(ErrorCode::conflict,
               fmt::format("{} is written in a way that {} cannot be set in it", file.string(), key),
               fmt::format("edit the file by hand: {} = {}", change.name, change.literal));
+}
+
+bool unset_config_value(const std::filesystem::path& file, const std::string& key) {
+  const std::filesystem::path target = real_place(file);
+  const std::string text = read_file_if_exists(target).value_or("");
+  const toml::table table = parse_toml(text, file);
+  auto wanted = written_in(text, table);
+  if (wanted.erase(key) == 0) {
+    if (!find_key(key) && !setting_name(key)) throw unknown_key(key, "");
+    return false;
+  }
+  const std::string edited = without_lines_of(text, table, key);
+  try {
+    if (written_in(edited, parse_toml(edited, file)) == wanted) {
+      write_config(target, edited);
+      return true;
+    }
+  } catch (const Error&) {
+    // It shares its lines with something else.
+  }
+  throw Error(ErrorCode::conflict,
+              fmt::format("{} is written in a way that {} cannot be taken out of it", file.string(), key),
+              "edit the file by hand: pgtwig config edit");
 }
 
 void replace_config(const std::filesystem::path& file, const std::string& text) {

@@ -75,6 +75,9 @@ Config load_config(const std::filesystem::path& file, const std::map<std::string
 std::string config_value(const Config& config, const std::string& key);
 // Sets one key in the file, checked first, durably; comments and order of the other lines are kept.
 void set_config_value(const std::filesystem::path& file, const std::string& key, const std::string& value);
+// Takes one key out of the file, so that it has its default, and keeps the other lines; whether it was there. The file
+// may hold values that are refused, of this key or others.
+bool unset_config_value(const std::filesystem::path& file, const std::string& key);
 // Puts `text` in place of the whole file, checked first, durably. Throws Error invalid_argument naming `file`, line and
 // key.
 void replace_config(const std::filesystem::path& file, const std::string& text);

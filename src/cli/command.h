@@ -14,7 +14,8 @@ class Session;
 // offers for it.
 enum class ValueKind {
   text,
-  choice,  // one of Option::choices
+  text_or_nothing,  // may be empty
+  choice,           // one of Option::choices
   project,
   new_project,
   branch,             // [project/]branch

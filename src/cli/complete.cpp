@@ -205,6 +205,7 @@ void offer_values(Session& session, Completion& completion, ValueKind kind, cons
       completion.files = FileWish::directories;
       return;
     case ValueKind::text:
+    case ValueKind::text_or_nothing:
     case ValueKind::new_project:
     case ValueKind::new_pool:
     case ValueKind::port:

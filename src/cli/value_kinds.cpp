@@ -85,6 +85,8 @@ void check_value(ValueKind kind, const std::vector<std::string>& choices, const 
       return require(parse_duration(text), subject, text, "for example: 30m, 1h, 1d, or off");
     case ValueKind::setting:
       return check_setting(subject, text);
+    case ValueKind::text_or_nothing:
+      return;
     case ValueKind::text:
     case ValueKind::branch:
     case ValueKind::branch_at_point:

@@ -68,6 +68,15 @@ int set_value(Session& session) {
   return 0;
 }
 
+int unset_value(Session& session) {
+  const std::string& key = session.invocation().get("KEY");
+  const std::string file = session.paths().config_file.string();
+  const bool was_set = unset_config_value(file, key);
+  session.say(was_set ? fmt::format("Took {} out of {}", key, file) : fmt::format("{} is not set in {}", key, file));
+  if (was_set) say_when_read(session);
+  return 0;
+}
+
 int list_values(Session& session) {
   Config config = read_config(session);
   Table table;
@@ -169,13 +178,22 @@ Command config_commands() {
               .formats = plain_formats(),
               .examples = {{"pgtwig config get ports.first", ""}},
               .run = get_value};
-  Command set{.names = {"set"},
-              .summary = "Set a value in the configuration file",
-              .description = "Comments and the order of the file's other lines are kept.",
-              .arguments = {key_argument(), {.name = "VALUE", .help = "its new value"}},
-              .formats = plain_formats(),
-              .examples = {{"pgtwig config set branch.shared_buffers 64MB", ""}},
-              .run = set_value};
+  Command set{
+      .names = {"set"},
+      .summary = "Set a value in the configuration file",
+      .description =
+          "Comments and the order of the file's other lines are kept. \"\" is an empty value, for keys that may be "
+          "empty.",
+      .arguments = {key_argument(), {.name = "VALUE", .kind = ValueKind::text_or_nothing, .help = "its new value"}},
+      .formats = plain_formats(),
+      .examples = {{"pgtwig config set branch.shared_buffers 64MB", ""}},
+      .run = set_value};
+  Command unset{.names = {"unset"},
+                .summary = "Take a value out of the configuration file",
+                .description = "The key has its default again. One that isn't set in the file is no error.",
+                .arguments = {key_argument()},
+                .examples = {{"pgtwig config unset wal.limit", ""}, {"pgtwig config unset postgres.settings.jit", ""}},
+                .run = unset_value};
   Command list{.names = {"list", "ls"},
                .summary = "List every key with its value and where that is from",
                .options = {list_format_option()},
@@ -198,7 +216,7 @@ Command config_commands() {
   return {.names = {"config"},
           .summary = "The configuration file",
           .section = "The machine",
-          .commands = {get, set, edit, list, path, config_import_command()}};
+          .commands = {get, set, unset, edit, list, path, config_import_command()}};
 }
 
 }  // namespace pgtwig::cli

@@ -269,6 +269,35 @@ TEST_F(ConfigFile, IsEditedInWhateverShapeItIsWritten) {
             "[ports]\nfirst = 6500\n\n[pool]\nimage_size = \"1G\"\ndefault = \"fast\"\n");
 }
 
+TEST_F(ConfigFile, LosesTheLinesOfAKeyThatIsUnset) {
+  const auto unset = [&](const std::string& before, const std::string& key) {
+    write_file(file_, before);
+    EXPECT_TRUE(unset_config_value(file_, key));
+    return read_file(file_);
+  };
+  EXPECT_EQ(unset("# ours\n[ports]\n# the team's\nfirst = 7000 # reserved\nlast = 7100\n", "ports.first"),
+            "# ours\n[ports]\n# the team's\nlast = 7100\n");
+  EXPECT_EQ(unset("runtime = \"docker\"", "runtime"), "");
+  EXPECT_EQ(unset("[postgres]\ndirectories = [\n  \"/a\", # old\n  \"/b\"]  # all\n[pool]\n", "postgres.directories"),
+            "[postgres]\n[pool]\n");
+  EXPECT_EQ(unset("ports = { first = 6500 }\n", "ports.first"), "");
+  EXPECT_EQ(unset("[postgres.settings]\npg_stat_statements.max = 5\n", "postgres.settings.pg_stat_statements.max"),
+            "[postgres.settings]\n");
+  // Also what can't be read as it is.
+  EXPECT_EQ(unset("[wal]\nlimit = 4\n[ports]\nfrist = 1\n", "wal.limit"), "[wal]\n[ports]\nfrist = 1\n");
+  EXPECT_EQ(unset("[ports]\nfrist = 1\n", "ports.frist"), "[ports]\n");
+}
+
+TEST_F(ConfigFile, IsLeftAsItIsWhenAKeyCannotBeUnset) {
+  const std::string before = "ports = { first = 6500, last = 6600 }\n";
+  write_file(file_, before);
+  EXPECT_FALSE(unset_config_value(file_, "runtime"));
+  EXPECT_FALSE(unset_config_value(file_, "postgres.settings.jit"));
+  EXPECT_THROW(unset_config_value(file_, "runtmie"), Error);
+  EXPECT_THROW(unset_config_value(file_, "ports.first"), Error);
+  EXPECT_EQ(read_file(file_), before);
+}
+
 TEST_F(ConfigFile, IsLeftAsItIsWhenTheNewValueIsRefused) {
   const std::string before = "[ports]\nfirst = 7000\n";
   write_file(file_, before);

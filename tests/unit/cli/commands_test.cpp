@@ -408,6 +408,28 @@ TEST(Config, WorksWithoutADaemon) {
   EXPECT_EQ(0, world.start_wishes);
 }
 
+// As the hint about a file that isn't there proposes.
+TEST(Config, TakesAValueBack) {
+  FakeWorld world;
+  world.daemon.is_running = false;
+  const auto value = [&](const std::string& key) {
+    world.console.data.clear();
+    EXPECT_EQ(0, world.run({"config", "get", key}));
+    return world.console.data;
+  };
+  EXPECT_EQ(0, world.run({"config", "set", "postgres.conf_file", "/own/postgresql.conf"}));
+  EXPECT_EQ(0, world.run({"config", "set", "postgres.conf_file", ""}));
+  EXPECT_EQ("\n", value("postgres.conf_file"));
+  EXPECT_EQ(1, world.run({"config", "set", "runtime", ""}));
+  EXPECT_THAT(world.console.words, HasSubstr("runtime: '' is not one of native"));
+  EXPECT_EQ(0, world.run({"config", "set", "wal.limit", "8G"}));
+  EXPECT_EQ(0, world.run({"config", "unset", "wal.limit"}));
+  EXPECT_EQ("4 GiB\n", value("wal.limit"));
+  EXPECT_EQ(0, world.run({"config", "unset", "wal.limit"}));
+  EXPECT_THAT(world.console.words, HasSubstr("wal.limit is not set in"));
+  EXPECT_EQ(1, world.run({"config", "unset", "wal.limti"}));
+}
+
 TEST(Config, NamesNearKeysOfAnUnknownOne) {
   FakeWorld world;
   EXPECT_EQ(1, world.run({"config", "get", "ports.frist"}));

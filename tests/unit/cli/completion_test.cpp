@@ -99,6 +99,7 @@ TEST_F(Completion, OffersOptionsChoicesAndFiles) {
   EXPECT_THAT(offered({"pool", "create", "x", "--directory", "/m"}), ElementsAre(":directories"));
   EXPECT_THAT(offered({"run", "demo/dev", "--", "n"}), ElementsAre(":files"));
   EXPECT_THAT(offered({"config", "get", "ports."}), ElementsAre("ports.first", "ports.last"));
+  EXPECT_THAT(offered({"config", "unset", "ports."}), ElementsAre("ports.first", "ports.last"));
 }
 
 TEST_F(Completion, StartsNoDaemonAndFailsInSilence) {
