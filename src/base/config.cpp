@@ -18,6 +18,7 @@
 #include "base/keep_rules.h"
 #include "base/names.h"
 #include "base/time.h"
+#include "base/user_setting.h"
 
 namespace pgtwig {
 
@@ -308,12 +309,12 @@ std::optional<std::string> setting_name(std::string_view key) {
 }
 
 Problem set_setting(Config& config, const std::string& name, const std::string& value) {
-  const bool is_name = std::ranges::all_of(name, [](char letter) {
-    return (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9') || letter == '_' || letter == '.';
-  });
-  if (!is_name) return fmt::format("'{}' is not the name of a PostgreSQL setting", name);
-  if (value.find('\n') != value.npos || value.find('\0') != value.npos) {
-    return fmt::format("the value of '{}' is more than one line", name);
+  try {
+    check_user_setting(name, value);
+  } catch (const Error& error) {
+    // The hint of a malformed name is about --set.
+    if (error.code() != ErrorCode::not_allowed || error.hint().empty()) return error.message();
+    return fmt::format("{}; {}", error.message(), error.hint());
   }
   config.postgres_settings[name] = value;
   return std::nullopt;

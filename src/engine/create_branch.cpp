@@ -2,13 +2,13 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/user_setting.h"
 #include "engine/archiving.h"
 #include "engine/body.h"
 #include "engine/incarnations.h"
 #include "engine/project_server.h"
 #include "engine/recover_body.h"
 #include "engine/view_of.h"
-#include "postgres/cluster.h"
 
 namespace pgtwig::engine {
 namespace {
@@ -76,7 +76,7 @@ BranchView create_branch(Engine& engine, const CreateBranch& request, Listener& 
   require_project(engine, path.project);
   if (path.branch.is_main() && request.if_not_exists) return branch_view(engine, require_body(engine, path));
   refuse_main(path);
-  for (const auto& [name, value] : request.settings) postgres::check_user_setting(name, value);
+  for (const auto& [name, value] : request.settings) check_user_setting(name, value);
   const Source from = resolve_source(
       engine, path,
       request.from.value_or(BranchReference{.project = std::nullopt, .branch_text = "main", .point = Now{}}),

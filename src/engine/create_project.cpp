@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/user_setting.h"
 #include "engine/archiving.h"
 #include "engine/body.h"
 #include "engine/incarnations.h"
@@ -26,7 +27,7 @@ void require_new_name(Engine& engine, const ProjectName& name) {
 
 ProjectView create_project(Engine& engine, const CreateProject& request, Listener& listener) {
   require_new_name(engine, request.name);
-  for (const auto& [name, value] : request.settings) postgres::check_user_setting(name, value);
+  for (const auto& [name, value] : request.settings) check_user_setting(name, value);
   catalog::ProjectRecord project{.id = ProjectId::random(),
                                  .name = request.name,
                                  .pool = PoolId::random(),

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "engine/archiving.h"
 #include "engine/project_server.h"
+#include "engine/setting_origin.h"
 #include "engine/user_files.h"
 #include "postgres/control_file.h"
 #include "postgres/hygiene.h"
@@ -276,8 +277,12 @@ void Instances::start(const Body& body, const StartOptions& options) {
     const Transition stopping(*this, body.branch.incarnation);
     runtime.stop(instance, runtime::StopMode::immediate, stop_timeout);
     if (error.code() == ErrorCode::cancelled) throw;
+    if (const auto hint = hint_about_setting(engine_, body, error.message())) {
+      error.set_hint(*hint);
+    } else if (error.hint().empty()) {
+      error.set_hint(fmt::format("`pgtwig branch logs {}` shows its log", body.name()));
+    }
     error.add_context(fmt::format("PostgreSQL of {} did not start", body.name()));
-    if (error.hint().empty()) error.set_hint(fmt::format("`pgtwig branch logs {}` shows its log", body.name()));
     throw;
   }
 }

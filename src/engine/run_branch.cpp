@@ -5,11 +5,11 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/user_setting.h"
 #include "engine/project_server.h"
 #include "engine/run_branch.h"
 #include "engine/user_files.h"
 #include "engine/view_of.h"
-#include "postgres/cluster.h"
 
 namespace pgtwig::engine {
 namespace {
@@ -17,7 +17,7 @@ namespace {
 // What is asked of this start goes into the record; it becomes the branch's own once the instance runs with it.
 Body with_request(Engine& engine, Body body, const StartBranch& request, std::optional<Ports::Reservation>& port) {
   for (const auto& [name, value] : request.settings) {
-    postgres::check_user_setting(name, value);
+    check_user_setting(name, value);
     body.branch.settings[name] = value;
   }
   for (const std::string& allowed : request.allow) {

@@ -36,13 +36,8 @@ void init_cluster(const Installation& installation, const InitOptions& options);
 void create_admin_role(const Installation& installation, const std::filesystem::path& data_directory,
                        const OsUser& user, const SettingList& settings = {});
 
-// Refuses settings that pgtwig owns (port, data_directory, ...) or that run programs or load libraries
-// (archive_command, *_library*,
-// *_preload_libraries beyond an allow list). Throws Error not_allowed with the reason, invalid_argument for a malformed
-// name.
-void check_user_setting(const std::string& name, const std::string& value);
-// The same for every line of a postgresql.conf, in which what pgtwig sets itself may stand: it has no effect. Includes
-// are refused.
+// check_user_setting() for every line of a postgresql.conf, in which what pgtwig sets itself may stand: it has no
+// effect. Includes are refused.
 void check_user_configuration(const std::string& text);
 
 // What pgtwig gives every instance unless its configuration says otherwise: for InstanceConfiguration::defaults.

@@ -175,7 +175,7 @@ TEST_F(ConfigFile, IsRefusedWhenAValueIsWrong) {
   EXPECT_THAT(refused("[postgres]\ndirectories = \"/opt\"\n"), HasSubstr("a list"));
   EXPECT_THAT(refused("[postgres.settings]\n\"Work Mem\" = \"1\"\n"),
               HasSubstr("not the name of a PostgreSQL setting"));
-  EXPECT_THAT(refused("[postgres.settings]\nwork_mem = \"1\\n2\"\n"), HasSubstr("more than one line"));
+  EXPECT_THAT(refused("[postgres.settings]\nwork_mem = \"1\\n2\"\n"), HasSubstr("must be one line"));
   EXPECT_THAT(refused("[branch]\nshared_buffers = \"16mb\"\n"), HasSubstr("shared_buffers"));
 }
 
@@ -196,6 +196,16 @@ TEST_F(ConfigFile, IsMendedBySettingTheKeyWhoseValueIsWrong) {
   EXPECT_THAT(set("[recovery]\nwindow = \"off\" # ?\n", "recovery.window", "3d"), HasSubstr("window = \"3d\" # ?\n"));
   EXPECT_THAT(set("[ports]\nfirst = 12000\nlast = 11000\n", "ports.last", "13000"), HasSubstr("last = 13000\n"));
   EXPECT_THAT(set("[ports]\nfirst = 12000\nlast = 13000\n", "ports.last", "12500"), HasSubstr("last = 12500\n"));
+}
+
+TEST_F(ConfigFile, RefusesSettingsThatNoBranchMayHave) {
+  EXPECT_THAT(refused("[postgres.settings]\narchive_command = \"rm x\"\n"),
+              ::testing::AllOf(HasSubstr("pgtwig.toml:2: postgres.settings.archive_command: "),
+                               HasSubstr("it runs a program or loads a library")));
+  EXPECT_THAT(refused("[postgres.settings]\nport = 5432\n"), HasSubstr("pgtwig sets it itself"));
+  EXPECT_THAT(refused("[postgres.settings]\nshared_preload_libraries = \"evil\"\n"),
+              ::testing::AllOf(HasSubstr("'evil'"), HasSubstr("pg_stat_statements")));
+  EXPECT_THROW(set("", "postgres.settings.restore_command", "true"), Error);
 }
 
 TEST_F(ConfigFile, SaysOffForWhatIsNotLimitedOrNotDone) {
