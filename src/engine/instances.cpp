@@ -279,7 +279,7 @@ void Instances::start(const Body& body, const StartOptions& options) {
     if (error.code() == ErrorCode::cancelled) throw;
     if (const auto hint = hint_about_setting(engine_, body, error.message())) {
       error.set_hint(*hint);
-    } else if (error.hint().empty()) {
+    } else if (error.hint().empty() && options.is_committed) {  // else its log goes with it
       error.set_hint(fmt::format("`pgtwig branch logs {}` shows its log", body.name()));
     }
     error.add_context(fmt::format("PostgreSQL of {} did not start", body.name()));

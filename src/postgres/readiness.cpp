@@ -158,8 +158,7 @@ std::optional<Connection> try_to_enter(const ReadinessProbe& probe, SteadyTime d
     if (may_be_tried_again(connection.error())) return std::nullopt;
     if (probe.collect_log) probe.collect_log();
     throw Error(ErrorCode::postgres_failed,
-                fmt::format("PostgreSQL started but does not let pgtwig in: {}", connection.error().message),
-                fmt::format("its log: {}", probe.log_file.string()));
+                fmt::format("PostgreSQL started but does not let pgtwig in: {}", connection.error().message));
   }
   // The same as pg_is_in_recovery() (its show hook asks RecoveryInProgress(), from PostgreSQL 14 on) without a look for
   // a function, of which a server that has just started has none in its caches.
@@ -195,10 +194,8 @@ Error failure_of_start(const ReadinessProbe& probe) {
             "choose another with --port, or leave the choice to pgtwig"};
   }
   const std::string words = last_failure_in(log);
-  return {ErrorCode::postgres_failed,
-          words.empty() ? "PostgreSQL ended while it started, and its log gives no reason"
-                        : fmt::format("PostgreSQL would not start: {}", words),
-          fmt::format("its log: {}", probe.log_file.string())};
+  return {ErrorCode::postgres_failed, words.empty() ? "PostgreSQL ended while it started, and its log gives no reason"
+                                                    : fmt::format("PostgreSQL would not start: {}", words)};
 }
 
 Connection wait_until_ready(const ProcessHandle& postmaster, const ReadinessProbe& probe) {
@@ -223,8 +220,7 @@ Connection wait_until_ready(const ProcessHandle& postmaster, const ReadinessProb
   }
   throw Error(ErrorCode::timed_out,
               fmt::format("PostgreSQL is not ready after {} s; it may still be recovering",
-                          std::chrono::duration_cast<std::chrono::seconds>(probe.timeout).count()),
-              fmt::format("its log: {}", probe.log_file.string()));
+                          std::chrono::duration_cast<std::chrono::seconds>(probe.timeout).count()));
 }
 
 }  // namespace pgtwig::postgres

@@ -69,7 +69,7 @@ TEST_F(Readiness, SaysWhatIsWrongWithADamagedCluster) {
   const Error error = failure(instance.launch());
   EXPECT_EQ(error.code(), ErrorCode::postgres_failed);
   EXPECT_THAT(error.message(), HasSubstr("could not find the database system"));
-  EXPECT_THAT(error.hint(), HasSubstr(instance.log_file().string()));
+  EXPECT_EQ(error.hint(), "");  // whether its log stays, its caller knows
 }
 
 TEST(LastFailureInLog, IsTheLastThatCounts) {
