@@ -1,6 +1,8 @@
 // Pools that a person makes, grows and trims; the default one makes itself (pools.cpp).
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/fs.h"
 #include "engine/body.h"
@@ -16,7 +18,24 @@ LockRequest pool_lock(const PoolName& name) {
   return {"pool " + name.text(), LockMode::exclusive};
 }
 
-PoolPlan plan_of_directory(const CreatePool& request) {
+bool is_in(const std::filesystem::path& path, const std::filesystem::path& directory) {
+  return std::ranges::mismatch(directory, path).in1 == directory.end();
+}
+
+// Volumes never lie among pgtwig's own files: neither where those are, nor in a directory that holds all of them. Below
+// the default place of pools, and in whatever else a person made in the state folder, they may.
+void refuse_own_directory(const Paths& paths, const std::filesystem::path& directory) {
+  const auto canonical = [](const std::filesystem::path& path) { return std::filesystem::weakly_canonical(path); };
+  bool is_own = is_in(canonical(paths.state), directory) || is_in(canonical(paths.pools()), directory);
+  for (const auto& own : {paths.log_file().parent_path(), paths.helper().parent_path(), paths.endpoint(), paths.run}) {
+    is_own = is_own || is_in(directory, canonical(own));
+  }
+  if (!is_own) return;
+  throw Error(ErrorCode::invalid_argument, fmt::format("{} holds files of pgtwig itself", directory.string()),
+              fmt::format("make a directory for the pool alone, for example {}", (paths.pools() / "NAME").string()));
+}
+
+PoolPlan plan_of_directory(Engine& engine, const CreatePool& request) {
   if (!request.directory->is_absolute()) {
     throw Error(ErrorCode::invalid_argument, fmt::format("{} is not an absolute path", request.directory->string()));
   }
@@ -27,9 +46,11 @@ PoolPlan plan_of_directory(const CreatePool& request) {
   if (request.file_system) {
     throw Error(ErrorCode::invalid_argument, "--file-system is for images: a directory has its own already");
   }
+  const std::filesystem::path directory = std::filesystem::canonical(*request.directory);
+  refuse_own_directory(engine.paths(), directory);
   return {.name = request.name,
           .driver = request.driver.value_or(""),
-          .directory = std::filesystem::canonical(*request.directory),
+          .directory = directory,
           .dataset = {},
           .image = {},
           .image_size = {},
@@ -94,7 +115,7 @@ PoolPlan plan_of(Engine& engine, const CreatePool& request) {
     throw Error(ErrorCode::invalid_argument, "a pool is either a directory or an image",
                 "give --directory or --image and --image-size, not both");
   }
-  if (request.directory) return plan_of_directory(request);
+  if (request.directory) return plan_of_directory(engine, request);
   if (request.image || request.image_size) return plan_of_image(engine, request);
   if (!request.driver || request.driver == "zfs") {
     if (const auto place = storage::place_on_zpool(request.name.text(), engine.paths().pools())) {
