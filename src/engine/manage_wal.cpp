@@ -44,21 +44,25 @@ void add_gaps(const archive::Lineage& lineage, const BodyWal& wal, WalView& view
   std::ranges::sort(view.gaps, {}, &GapView::from);
 }
 
-void add_present(LineageReader& reader, const Body& body, WalView& view) {
+void add_present_gaps(LineageReader& reader, const Body& body, WalView& view) {
   const auto lineage = reader.lineage(body.branch.incarnation);
-  if (!lineage) return;
-  const BodyWal& wal = reader.wal(body.branch.incarnation);
-  add_gaps(*lineage, wal, view);
-  std::vector<std::string> names;
-  for (const auto& segment : wal.link.segments) {
-    if (segment.segment.timeline == wal.link.timeline) {
-      names.push_back(archive::segment_name(segment.segment, reader.segment_size()));
+  if (lineage) add_gaps(*lineage, reader.wal(body.branch.incarnation), view);
+}
+
+// What lies in the archives of all bodies of a branch. By time, as a segment's name says nothing across bodies.
+void add_archived(Engine& engine, LineageReader& reader, const BranchId& branch, WalView& view) {
+  std::vector<archive::ArchivedFile> segments;
+  for (const auto& record : engine.catalog().incarnations(branch)) {
+    for (const auto& file : reader.wal(record.id).files) {
+      view.bytes = view.bytes + file.bytes;
+      if (archive::wal_file_kind(file.name) == archive::WalFileKind::segment) segments.push_back(file);
     }
   }
-  if (names.empty()) return;
-  const auto [oldest, newest] = std::ranges::minmax(names);
-  view.oldest = oldest;
-  view.newest = newest;
+  view.segments = static_cast<int>(segments.size());
+  if (segments.empty()) return;
+  const auto [oldest, newest] = std::ranges::minmax_element(segments, {}, &archive::ArchivedFile::completed_at);
+  view.oldest = oldest->name;
+  view.newest = newest->name;
 }
 
 // Every page of every segment of one body.
@@ -139,13 +143,8 @@ WalView wal_info(Engine& engine, const BranchPath& path) {
   view.is_archiving = !why_not && !why_not_now;
   view.why_not = why_not ? *why_not : why_not_now.value_or("");
   LineageReader reader(engine, body.project);
-  for (const auto& record : engine.catalog().incarnations(body.branch.id)) {
-    for (const auto& file : reader.wal(record.id).files) {
-      if (archive::wal_file_kind(file.name) == archive::WalFileKind::segment) ++view.segments;
-      view.bytes = view.bytes + file.bytes;
-    }
-  }
-  add_present(reader, body, view);
+  add_archived(engine, reader, body.branch.id, view);
+  add_present_gaps(reader, body, view);
   view.windows = window_views(branch_windows(engine, reader, body.branch.id));
   return view;
 }

@@ -180,10 +180,10 @@ struct WalView {
   std::string branch;
   bool is_archiving = false;
   std::string why_not;  // when it is not
-  int segments = 0;
+  int segments = 0;     // in the archives of all its bodies, past ones included
   Bytes bytes;
   Bytes limit;
-  std::optional<std::string> oldest;  // segment names, of the present body
+  std::optional<std::string> oldest;  // of those segments, the names
   std::optional<std::string> newest;
   std::vector<GapView> gaps;
   std::vector<WindowView> windows;
