@@ -6,12 +6,25 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/error.h"
 #include "base/fs.h"
 #include "engine/view_of.h"
 
 namespace pgtwig::engine {
+
+namespace {
+
+// Below it PostgreSQL, which never runs as root, cannot listen, whoever the daemon is (ip(7),
+// ip_unprivileged_port_start).
+std::uint16_t first_port_of_postgres() {
+  constexpr std::uint16_t usual = 1024;
+  const auto text = read_file_if_exists("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+  return text ? static_cast<std::uint16_t>(std::strtoul(text->c_str(), nullptr, 10)) : usual;
+}
+
+}  // namespace
 
 bool is_port_free(std::uint16_t port) {
   const UniqueFd socket_fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -54,6 +67,12 @@ Ports::Reservation Ports::reserve(std::optional<std::uint16_t> wanted) {
   const std::vector<std::uint16_t> list = catalog_.used_ports("local");
   const std::set<std::uint16_t> used(list.begin(), list.end());
   if (wanted) {
+    if (const std::uint16_t first = first_port_of_postgres(); *wanted < first) {
+      throw Error(
+          ErrorCode::not_allowed,
+          fmt::format("port {} needs privileges, as all below {} do, and PostgreSQL runs without", *wanted, first),
+          fmt::format("choose one from {} up, or leave --port out to get a free one", first));
+    }
     if (used.contains(*wanted) || reserved_.contains(*wanted)) {
       throw Error(ErrorCode::already_exists, fmt::format("port {} belongs to another branch", *wanted),
                   "leave --port out to get a free one; `pgtwig branch list` shows all ports");

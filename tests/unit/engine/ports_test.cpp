@@ -54,6 +54,16 @@ TEST_F(PortsTest, GiveNoPortTwiceWhileItIsReserved) {
   EXPECT_EQ(code_of([&] { ports.reserve(22001); }), ErrorCode::already_exists);
 }
 
+// As root, too, who could take it to look whether it is free.
+TEST_F(PortsTest, AreNotThoseThatPostgresMayNotListenOn) {
+  if (read_file("/proc/sys/net/ipv4/ip_unprivileged_port_start") != "1024\n") {
+    GTEST_SKIP() << "every program may listen on low ports here";
+  }
+  Ports ports(*catalog_, range, {});
+  EXPECT_EQ(code_of([&] { ports.reserve(1023); }), ErrorCode::not_allowed);
+  EXPECT_EQ(ports.reserve(1024).port(), 1024);
+}
+
 TEST_F(PortsTest, GoRoundInsteadOfGivingAPortAgainAtOnce) {
   Ports ports(*catalog_, range, {});
   {
