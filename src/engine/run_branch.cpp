@@ -18,7 +18,11 @@ namespace {
 Body with_request(Engine& engine, Body body, const StartBranch& request, std::optional<Ports::Reservation>& port) {
   for (const auto& [name, value] : request.settings) {
     check_user_setting(name, value);
-    body.branch.settings[name] = value;
+    if (value.empty()) {
+      body.branch.settings.erase(name);  // as its project and the configuration have it
+    } else {
+      body.branch.settings[name] = value;
+    }
   }
   for (const std::string& allowed : request.allow) {
     if (std::ranges::find(body.branch.held_back, allowed) == body.branch.held_back.end()) {

@@ -24,11 +24,11 @@ bool is_named_in(std::string_view words, std::string_view name) {
   return false;
 }
 
-// What is named of these, as name=value.
-std::optional<std::string> named_of(const catalog::Settings& settings, std::string_view words) {
+// The first of these that is named.
+std::optional<catalog::Settings::value_type> named_of(const catalog::Settings& settings, std::string_view words) {
   const auto found = std::ranges::find_if(settings, [&](const auto& one) { return is_named_in(words, one.first); });
   if (found == settings.end()) return std::nullopt;
-  return fmt::format("{}={}", found->first, found->second);
+  return *found;
 }
 
 std::string hint_about_key(Engine& engine, const std::string& key) {
@@ -43,10 +43,15 @@ std::string hint_about_key(Engine& engine, const std::string& key) {
 std::optional<std::string> hint_about_setting(Engine& engine, const Body& body, const std::string& words) {
   // As user_settings() has them, the one that counts first.
   if (const auto setting = named_of(body.branch.settings, words)) {
-    return fmt::format("{} is a setting of {} itself (--set)", *setting, body.name());
+    const auto& [name, value] = *setting;
+    const std::string what = fmt::format("{}={} is a setting of {} itself (--set)", name, value, body.name());
+    const auto recorded = engine.catalog().find_branch(body.branch.id);
+    if (!recorded || !recorded->settings.contains(name)) return what;  // it is of this very command
+    return fmt::format("{}; `pgtwig start {} --set {}=` takes it back", what, body.name(), name);
   }
   if (const auto setting = named_of(body.project.settings, words)) {
-    return fmt::format("{} is a setting of the project {} (--set)", *setting, body.project.name.text());
+    return fmt::format("{}={} is a setting of the project {} (--set)", setting->first, setting->second,
+                       body.project.name.text());
   }
   for (const auto& [name, value] : engine.config().postgres_settings) {
     if (is_named_in(words, name)) return hint_about_key(engine, "postgres.settings." + name);

@@ -188,7 +188,7 @@ struct StartBranch {
   BranchPath path;
   std::optional<std::uint16_t> port = {};
   std::vector<std::string> allow = {};  // of held_back
-  catalog::Settings settings = {};      // added to the branch's
+  catalog::Settings settings = {};      // added to the branch's; one with an empty value is taken from them
   LimitsChoice limits = {};
 };
 BranchView start_branch(Engine&, const StartBranch&, Listener&);

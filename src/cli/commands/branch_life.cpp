@@ -59,6 +59,12 @@ Option allow_option() {
       .is_repeatable = true};
 }
 
+Option change_setting_option() {
+  Option option = set_option();
+  option.help = "a PostgreSQL setting of the branch; NAME= takes it back; may be given several times";
+  return option;
+}
+
 Command life_command(const std::string& verb, const std::string& summary, const std::string& description,
                      std::vector<Option> options, int (*run)(Session&), const std::string& prefix) {
   Command command;
@@ -76,8 +82,8 @@ Command life_command(const std::string& verb, const std::string& summary, const 
 
 Command start(const std::string& prefix) {
   return life_command("start", "Start a branch's PostgreSQL", "One that runs is left as it is.",
-                      {port_option(), allow_option(), set_option(), cpus_option(), memory_option()}, start_branch,
-                      prefix);
+                      {port_option(), allow_option(), change_setting_option(), cpus_option(), memory_option()},
+                      start_branch, prefix);
 }
 
 Command stop(const std::string& prefix) {
@@ -87,8 +93,8 @@ Command stop(const std::string& prefix) {
 
 Command restart(const std::string& prefix) {
   return life_command("restart", "Stop and start a branch's PostgreSQL", "",
-                      {port_option(), allow_option(), set_option(), cpus_option(), memory_option()}, restart_branch,
-                      prefix);
+                      {port_option(), allow_option(), change_setting_option(), cpus_option(), memory_option()},
+                      restart_branch, prefix);
 }
 
 }  // namespace
