@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
@@ -25,6 +26,10 @@ std::string endpoint_json(const std::optional<BranchPath>& branch) {
 }
 
 }  // namespace
+
+std::string deleted_json(const std::vector<std::string>& names) {
+  return boost::json::serialize(boost::json::object{{"deleted", boost::json::array(names.begin(), names.end())}});
+}
 
 ProjectName parse_project_name(const std::string& text) {
   auto name = ProjectName::parse(text);

@@ -28,6 +28,9 @@ engine::LimitsChoice take_limits(BodyFields& fields);
 // A duration, or "off", which is zero.
 std::optional<std::chrono::seconds> take_interval(BodyFields& fields, std::string_view name);
 
+// What a deletion answers: the names of all that were deleted.
+std::string deleted_json(const std::vector<std::string>& names);
+
 std::string get_version(const Call& call);
 std::string get_status(const Call& call);
 std::string get_metrics(const Call& call);

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
@@ -135,9 +134,7 @@ std::string delete_branch(const Call& call) {
       .path = branch_of(call), .cascade = query.flag("cascade"), .if_exists = query.flag("if_exists")};
   query.finish();
   BodyFields(call.request.body).finish();
-  auto deleted = engine::delete_branch(call.engine, request, call.listener);
-  boost::json::array names(deleted.begin(), deleted.end());
-  return boost::json::serialize(boost::json::object{{"deleted", std::move(names)}});
+  return deleted_json(engine::delete_branch(call.engine, request, call.listener));
 }
 
 std::string reset_branch(const Call& call) {

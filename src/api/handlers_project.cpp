@@ -86,8 +86,7 @@ std::string delete_project(const Call& call) {
       .name = parse_project_name(call.names[0]), .force = query.flag("force"), .if_exists = query.flag("if_exists")};
   query.finish();
   BodyFields(call.request.body).finish();
-  engine::delete_project(call.engine, request, call.listener);
-  return "{}";
+  return deleted_json(engine::delete_project(call.engine, request, call.listener));
 }
 
 std::string set_suspend_after_of_project(const Call& call) {

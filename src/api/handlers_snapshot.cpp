@@ -38,8 +38,7 @@ std::string delete_snapshot(const Call& call) {
       .branch = branch_of(call), .name_or_id = call.names[2], .if_exists = query.flag("if_exists")};
   query.finish();
   BodyFields(call.request.body).finish();
-  engine::delete_snapshot(call.engine, request, call.listener);
-  return "{}";
+  return deleted_json(engine::delete_snapshot(call.engine, request, call.listener));
 }
 
 std::string clean_up_snapshots(const Call& call) {

@@ -642,7 +642,17 @@ const std::vector<ConfigKey>& config_keys() {
   return all;
 }
 
+void require_named_config(const std::map<std::string, std::string>& environment) {
+  const auto named = environment.find("PGTWIG_CONFIG");
+  if (named == environment.end() || named->second.empty()) return;
+  std::error_code unknown;  // of what cannot be looked at, reading says why
+  if (std::filesystem::exists(named->second, unknown) || unknown) return;
+  throw Error(ErrorCode::invalid_argument, fmt::format("there is no configuration file {}", named->second),
+              fmt::format("`pgtwig -c {} config set KEY VALUE` makes it", named->second));
+}
+
 Config load_config(const std::filesystem::path& file, const std::map<std::string, std::string>& environment) {
+  require_named_config(environment);
   Config config = read_config(read_file_if_exists(file).value_or(""), file);
   check_ports(config, file);
   static constexpr std::pair<const char*, std::string_view> variables[] = {{"PGTWIG_RUNTIME", "runtime"},

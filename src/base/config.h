@@ -69,7 +69,10 @@ struct ConfigKey {
 // Every key there is, for `config list` and completion. "postgres.settings.<name>" stands for any PostgreSQL setting.
 const std::vector<ConfigKey>& config_keys();
 
-// Reads the file (absent is fine) and the environment. Throws Error invalid_argument naming file, line and key.
+// Throws Error invalid_argument when PGTWIG_CONFIG names a file that is not there: only the usual one may be absent.
+void require_named_config(const std::map<std::string, std::string>& environment);
+// Reads the file and the environment. Throws Error invalid_argument naming file, line and key, and as
+// require_named_config().
 Config load_config(const std::filesystem::path& file, const std::map<std::string, std::string>& environment);
 // The value of one key as text; throws Error invalid_argument with the nearest keys when there is none.
 std::string config_value(const Config& config, const std::string& key);

@@ -89,6 +89,16 @@ void print_one(Session& session, const std::string& text, std::string (*card)(co
   print_answer(session, answer);
 }
 
+std::vector<std::string> read_deleted(const std::string& text) {
+  std::vector<std::string> names;
+  const json::value value = json::parse(text);
+  const auto* list = value.is_object() ? value.get_object().if_contains("deleted") : nullptr;
+  if (list == nullptr || !list->is_array()) return names;
+  for (const auto& element : list->get_array())
+    if (const auto* name = element.if_string()) names.emplace_back(name->data(), name->size());
+  return names;
+}
+
 template <class View>
 std::vector<std::string> no_branches(const View&) {
   return {};
@@ -129,6 +139,19 @@ void print_answer(Session& session, const Answer& answer) {
     case Format::env:
       return print_credentials(session, answer.branches());
   }
+}
+
+void print_deleted(Session& session, const std::string& subject, const std::string& text) {
+  auto names = read_deleted(text);
+  Answer answer;
+  answer.json = text;
+  answer.names = [&] { return names; };
+  answer.table = [&](const Terminal&) {
+    session.say(names.empty() ? fmt::format("There is no {}: nothing to delete", subject)
+                              : fmt::format("Deleted {}", fmt::join(names, ", ")));
+    return std::string();
+  };
+  print_answer(session, answer);
 }
 
 void print_branches(Session& session, const std::string& text) {

@@ -40,6 +40,9 @@ void print_snapshots(Session& session, const std::string& json);
 void print_snapshot(Session& session, const std::string& json);
 void print_history(Session& session, const std::string& json);
 
+// What a deletion answered; `subject` is what was to be deleted: "project demo", "demo/dev".
+void print_deleted(Session& session, const std::string& subject, const std::string& json);
+
 // The variables under which programs find a branch: PGHOST and its kin, DATABASE_URL, PGTWIG_PROJECT, PGTWIG_BRANCH.
 std::vector<std::pair<std::string, std::string>> connection_variables(const engine::CredentialsView& credentials,
                                                                       const BranchPath& branch);

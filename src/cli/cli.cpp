@@ -74,6 +74,9 @@ int run(int argc, char** argv, const Composition& composition) {
   world.is_root = ::geteuid() == 0;
   world.clock = &clock;
   world.console = &console;
+  world.set_variable = [](const std::string& name, const std::string& value) {
+    ::setenv(name.c_str(), value.c_str(), 1);
+  };
   world.connect = connect_to_daemon;
   world.replace_daemon = replace_daemon;
   world.become = [&](const ProcessImage& image) { return become(console, image); };

@@ -15,6 +15,8 @@ struct Composition {
     std::vector<std::string> pool_directories;  // with rebuild_state: more places to look for volumes
   };
   std::function<int(const DaemonOptions&)> run_daemon;
+  // Throws Error when one of these directories is no pool that a rebuild of the catalog would take up.
+  std::function<void(const std::vector<std::string>& pool_directories)> require_pools;
 };
 
 int run(int argc, char** argv, const Composition& composition);

@@ -1,5 +1,7 @@
 #include "cli/command.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace pgtwig::cli {
@@ -32,6 +34,13 @@ std::string_view format_name(Format format) {
       return "env";
   }
   return "table";
+}
+
+std::string passing_on_hint(const Command& command) {
+  for (const auto& example : command.examples)
+    if (!command.rest.empty() && example.command.find(" -- ") != std::string::npos)
+      return fmt::format("what {} passes on goes behind '--', as in `{}`", command.name(), example.command);
+  return {};
 }
 
 const Command* find_command(const Command& group, std::string_view name) {

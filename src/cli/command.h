@@ -94,6 +94,10 @@ std::vector<Format> branch_formats();
 std::vector<Format> plain_formats();  // without a name
 std::string_view format_name(Format format);
 
+// For who gave a command itself what it passes on to a program: "what psql passes on goes behind '--', as in `...`".
+// Empty for a command that passes nothing on.
+std::string passing_on_hint(const Command& command);
+
 // The command that `name` calls among those of `group`, by its name or an alias; nullptr when there is none.
 const Command* find_command(const Command& group, std::string_view name);
 

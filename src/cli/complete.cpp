@@ -167,6 +167,15 @@ void offer_commands(Completion& completion, const Command& group, const std::str
   }
 }
 
+// Where `words` lead; a command that has no others where they lead nowhere.
+const Command& group_of(const std::vector<std::string>& words) {
+  static const Command none;
+  const Command* group = &root_command();
+  for (const auto& word : words)
+    if (group != nullptr) group = find_command(*group, word);
+  return group == nullptr ? none : *group;
+}
+
 void offer_values(Session& session, Completion& completion, ValueKind kind, const std::vector<std::string>& choices,
                   const Typed& typed) {
   switch (kind) {
@@ -197,7 +206,7 @@ void offer_values(Session& session, Completion& completion, ValueKind kind, cons
       for (const auto& key : config_keys()) completion.candidates.push_back({key.name, key.description});
       return;
     case ValueKind::command:
-      return offer_commands(completion, root_command(), typed.word);
+      return offer_commands(completion, group_of(typed.values), typed.word);
     case ValueKind::file:
       completion.files = FileWish::files;
       return;

@@ -68,7 +68,8 @@ SystemConsole::SystemConsole(const Environment& environment, bool wants_color)
 void SystemConsole::write_data(std::string_view text) {
   int error = write_all(STDOUT_FILENO, text);
   if (error == EPIPE) throw ClosedPipe{};
-  if (error != 0) throw system_error(error, "cannot write to standard output");
+  if (error != 0)
+    throw system_error(error, "cannot write to standard output").set_hint("it is closed, or leads to a full disk");
 }
 
 void SystemConsole::write_words(std::string_view text) {

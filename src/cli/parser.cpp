@@ -50,7 +50,9 @@ Error unknown_option(const CommandPath& path, const std::string& word) {
   std::vector<std::string> candidates;
   for (const auto& option : options_of(*path.command))
     if (!option.is_hidden) candidates.insert(candidates.end(), option.names.begin(), option.names.end());
-  return wrong_use(path, fmt::format("`{}` has no option {}", path.text(), name), did_you_mean(name, candidates));
+  std::string hint = passing_on_hint(*path.command);
+  return wrong_use(path, fmt::format("`{}` has no option {}", path.text(), name),
+                   hint.empty() ? did_you_mean(name, candidates) : hint);
 }
 
 // Takes the words that name the command out of `words` and leaves the others in their order.
@@ -126,9 +128,8 @@ void take_arguments(const CommandPath& path, const std::vector<std::string>& wor
   for (std::size_t i = 0; i < words.size(); ++i) {
     std::size_t at = std::min(i, arguments.empty() ? 0 : arguments.size() - 1);
     if (arguments.empty() || (i > at && !arguments[at].is_repeatable)) {
-      std::string suggestion =
-          path.command->rest.empty() ? "" : "what " + path.command->name() + " passes on goes behind '--'";
-      throw wrong_use(path, fmt::format("`{}` does not take the argument '{}'", path.text(), words[i]), suggestion);
+      throw wrong_use(path, fmt::format("`{}` does not take the argument '{}'", path.text(), words[i]),
+                      passing_on_hint(*path.command));
     }
     check_value(arguments[at].kind, arguments[at].choices, arguments[at].name, words[i]);
     invocation.add(arguments[at].name, words[i]);

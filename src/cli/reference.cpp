@@ -72,7 +72,7 @@ constexpr Row variables[] = {
     {"PGTWIG_PROJECT", "the project of branches that are named without one"},
     {"PGTWIG_BRANCH", "the branch of that project for psql, run, env and url"},
     {"PGTWIG_ROOT", "a folder that holds everything of an installation of its own"},
-    {"PGTWIG_CONFIG", "the configuration file"},
+    {"PGTWIG_CONFIG", "the configuration file, which has to be there"},
     {"PGTWIG_SOCKET", "the daemon's socket"},
     {"PGTWIG_RUNTIME", "what runs instances"},
     {"PGTWIG_LOG_LEVEL", "debug, info, warn or error"},

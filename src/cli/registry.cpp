@@ -57,7 +57,7 @@ const std::vector<Option>& global_options() {
                                            {.names = {"--config", "-c"},
                                             .value_name = "FILE",
                                             .kind = ValueKind::file,
-                                            .help = "another configuration file"},
+                                            .help = "another configuration file, which has to be there"},
                                            {.names = {"--no-color"}, .help = "no colours; as the variable NO_COLOR"},
                                            {.names = {"--help", "-h"}, .help = "show this help"},
                                            {.names = {"--version"}, .help = "show the version"}};

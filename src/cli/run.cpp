@@ -31,15 +31,20 @@ std::string general_hint(Session& session, const Error& error) {
 
 int dispatch(World& world, const std::vector<std::string>& words) {
   ParsedCall call = parse_words(words);
-  if (auto file = call.invocation.find("config"))
-    world.environment["PGTWIG_CONFIG"] = (world.working_directory / *file).lexically_normal().string();
+  if (auto file = call.invocation.find("config")) {
+    const std::string path = (world.working_directory / *file).lexically_normal().string();
+    world.environment["PGTWIG_CONFIG"] = path;
+    world.set_variable("PGTWIG_CONFIG", path);
+  }
   if (call.path.command->is_group() || call.invocation.has("help") || call.invocation.has("version"))
     return show_help_or_version(world, call);
   Session session(world, call);
   try {
     return call.path.command->run(session);
   } catch (Error& error) {
-    if (auto hint = explain_slash(session, error)) error.set_hint(*hint);
+    auto hint = explain_slash(session, error);
+    if (!hint) hint = explain_choice(session, error);
+    if (hint) error.set_hint(*hint);
     if (error.hint().empty()) error.set_hint(general_hint(session, error));
     throw;
   }
@@ -50,6 +55,8 @@ int show_and_count(World& world, const Error& error, bool as_json) {
     show_error(error, *world.console, as_json);
   } catch (const ClosedPipe&) {
     // The status still tells.
+  } catch (const Error&) {
+    show_error(error, *world.console, false);  // standard output takes no JSON
   }
   return error_code_info(error.code()).exit_status;
 }

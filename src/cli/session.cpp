@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/config.h"
 #include "base/error.h"
 #include "cli/render/style.h"
 
@@ -16,6 +17,15 @@ Format parse_format(const std::string& text) {
   throw Error(ErrorCode::internal, "unknown output format " + text);
 }
 
+// -o is the format of every other command: a file with a password in it is made for nobody who meant that.
+void refuse_format_as_file(const CommandPath& path, const std::string& file) {
+  for (Format format : branch_formats())
+    if (format_name(format) == file)
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("-o of `{}` names a file, and {} is an output format", path.text(), file),
+                  fmt::format("`{} --json` prints JSON; a file of that name is written ./{}", path.text(), file));
+}
+
 Format chosen_format(const ParsedCall& call) {
   const Command& command = *call.path.command;
   const Invocation& invocation = call.invocation;
@@ -24,7 +34,12 @@ Format chosen_format(const ParsedCall& call) {
   Format format = Format::table;
   if (auto text = invocation.find("format")) format = parse_format(*text);
   if (invocation.has("json")) format = Format::json;
-  if (auto text = invocation.find("output"); text && !has_own_output_option) format = parse_format(*text);
+  if (auto text = invocation.find("output")) {
+    if (has_own_output_option)
+      refuse_format_as_file(call.path, *text);
+    else
+      format = parse_format(*text);
+  }
   if (format == Format::json || format == Format::table) return format;  // --json is for the errors of every command
   if (std::find(command.formats.begin(), command.formats.end(), format) != command.formats.end()) return format;
   std::vector<std::string_view> names;
@@ -50,6 +65,14 @@ const Paths& Session::paths() {
 }
 
 std::unique_ptr<Api> Session::connect(bool start_daemon) {
+  try {
+    require_named_config(world_.environment);
+  } catch (Error& error) {
+    // "psql shop/dev -c 'SELECT 1'" means psql's own option.
+    std::string hint = passing_on_hint(command());
+    if (invocation().has("config") && !hint.empty()) error.set_hint(hint);
+    throw;
+  }
   ConnectOptions options;
   options.start_daemon = start_daemon;
   options.on_notice = [this](const std::string& notice) {

@@ -33,6 +33,8 @@ struct World {
   bool is_root = false;
   const Clock* clock = nullptr;
   Console* console = nullptr;
+  // Of this process: what a daemon that it becomes or starts is to find there as well.
+  std::function<void(const std::string& name, const std::string& value)> set_variable;
   Connect connect;
   ReplaceDaemon replace_daemon;
   std::function<int(const ProcessImage&)> become;        // returns in tests only; throws when the program can't be run

@@ -172,6 +172,25 @@ std::optional<std::string> explain_slash(const Session& session, const Error& er
                      project->text(), project->text(), *word);
 }
 
+std::optional<std::string> explain_choice(Session& session, const Error& error) {
+  if (error.code() != ErrorCode::not_found || session.invocation().has("project")) return std::nullopt;
+  const auto project = chosen_project(session);
+  if (!project) return std::nullopt;
+  const auto branch = chosen_branch(session);
+  try {
+    session.api_without_start().request("GET", branch ? target_of(*branch) : target_of(*project));
+    return std::nullopt;
+  } catch (const Error& of_the_choice) {
+    if (of_the_choice.message() != error.message()) return std::nullopt;
+  }
+  const std::string name = branch ? branch->text() : project->text();
+  for (const char* variable : {"PGTWIG_PROJECT", "PGTWIG_BRANCH"})
+    if (session.environment(variable))
+      return fmt::format("{} is chosen by {} in the environment ({})", name, variable, error.hint());
+  return fmt::format("{} is chosen by {}: `pgtwig use NAME` chooses another ({})", name,
+                     find_place_file(session)->file.string(), error.hint());
+}
+
 std::string target_of(const ProjectName& project) {
   return "/v1/projects/" + client::encode_segment(project.text());
 }

@@ -68,6 +68,9 @@ SourceChoice source_options(const Session& session);
 // the chosen one, the hint how to write its branch "feature/x".
 std::optional<std::string> explain_slash(const Session& session, const Error& error);
 
+// A name that was chosen for this place may be gone by now. Where `error` is that very one, the hint who chose it.
+std::optional<std::string> explain_choice(Session& session, const Error& error);
+
 // "/v1/projects/demo", "/v1/projects/demo/branches/feature%2Fx".
 std::string target_of(const ProjectName& project);
 std::string target_of(const BranchPath& branch);

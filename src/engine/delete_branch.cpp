@@ -184,8 +184,8 @@ std::vector<std::string> delete_branch(Engine& engine, const DeleteBranch& reque
   });
 }
 
-void delete_project(Engine& engine, const DeleteProject& request, Listener& listener) {
-  if (request.if_exists && !engine.catalog().find_project(request.name)) return;
+std::vector<std::string> delete_project(Engine& engine, const DeleteProject& request, Listener& listener) {
+  if (request.if_exists && !engine.catalog().find_project(request.name)) return {};
   require_project(engine, request.name);
   const auto lock = engine.locks().acquire({project_lock(request.name, LockMode::exclusive)}, lock_timeout);
   const catalog::ProjectRecord project = require_project(engine, request.name);
@@ -214,6 +214,7 @@ void delete_project(Engine& engine, const DeleteProject& request, Listener& list
     transaction.reset();
     engine.sweeper().enqueue(volumes);
   });
+  return {project.name.text()};
 }
 
 }  // namespace pgtwig::engine

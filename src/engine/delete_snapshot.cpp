@@ -43,7 +43,7 @@ void remove_snapshot(Engine& engine, const catalog::ProjectRecord& project, cons
   });
 }
 
-void delete_snapshot(Engine& engine, const DeleteSnapshot& request, Listener& listener) {
+std::vector<std::string> delete_snapshot(Engine& engine, const DeleteSnapshot& request, Listener& listener) {
   const BranchPath& path = request.branch;
   const auto find = [&]() -> std::optional<catalog::SnapshotRecord> {
     try {
@@ -53,13 +53,14 @@ void delete_snapshot(Engine& engine, const DeleteSnapshot& request, Listener& li
       throw;
     }
   };
-  if (!find()) return;
+  if (!find()) return {};
   const auto lock = engine.locks().acquire(
       {project_lock(path.project, LockMode::shared), branch_lock(path, LockMode::shared)}, lock_timeout);
   const auto snapshot = find();
-  if (!snapshot) return;
+  if (!snapshot) return {};
   const auto [project, branch] = require_branch(engine, path);
   remove_snapshot(engine, project, branch, *snapshot, listener);
+  return {snapshot_path(project, branch, snapshot->name)};
 }
 
 namespace {

@@ -298,6 +298,27 @@ class Collection {
   std::set<std::uint16_t> used_ports_;
 };
 
+std::optional<InstallationId> choose_installation(const Paths& paths, const std::vector<FoundPool>& pools) {
+  std::set<InstallationId> found;
+  for (const FoundPool& pool : pools) found.insert(pool.marker.installation);
+  const auto known = read_known_pools(paths);
+  if (known && (found.empty() || found.contains(known->installation))) return known->installation;
+  if (found.empty()) return std::nullopt;
+  if (found.size() > 1) {
+    throw Error(ErrorCode::conflict, fmt::format("there are pools of {} installations", found.size()),
+                "name only the pools of one with --pool-directory");
+  }
+  return *found.begin();
+}
+
+// The pool in a directory that was named; a rebuild without it would lose what somebody believes to be taken up.
+const FoundPool& require_pool(const std::vector<FoundPool>& pools, const path& directory) {
+  const auto pool = std::ranges::find(pools, std::filesystem::weakly_canonical(directory), &FoundPool::directory);
+  if (pool != pools.end()) return *pool;
+  throw Error(ErrorCode::invalid_argument, fmt::format("{} is no pool, or not mounted", directory.string()),
+              fmt::format("a pool is a directory that holds a file {}", pool_marker_file_name));
+}
+
 }  // namespace
 
 bool has_pools(const Paths& paths) {
@@ -312,18 +333,15 @@ bool has_pools(const Paths& paths) {
 
 std::optional<InstallationId> find_installation_of_volumes(const Paths& paths,
                                                            const std::vector<path>& pool_directories) {
-  std::map<InstallationId, int> counts;
   Notes noted_by_the_rebuild;
-  for (const FoundPool& pool : find_pools(paths, pool_directories, noted_by_the_rebuild))
-    ++counts[pool.marker.installation];
-  const auto known = read_known_pools(paths);
-  if (known && (counts.empty() || counts.contains(known->installation))) return known->installation;
-  if (counts.empty()) return std::nullopt;
-  if (counts.size() > 1) {
-    throw Error(ErrorCode::conflict, fmt::format("there are pools of {} installations", counts.size()),
-                "name only the pools of one with --pool-directory");
+  const auto pools = find_pools(paths, pool_directories, noted_by_the_rebuild);
+  const auto installation = choose_installation(paths, pools);
+  for (const path& directory : pool_directories) {
+    if (require_pool(pools, directory).marker.installation == installation) continue;
+    throw Error(ErrorCode::conflict, fmt::format("{} is a pool of another installation", directory.string()),
+                "name only the pools of this one with --pool-directory");
   }
-  return counts.begin()->first;
+  return installation;
 }
 
 RebuildReport rebuild_state(Engine& engine, const std::vector<path>& pool_directories, const DoomedVolumes& doomed) {

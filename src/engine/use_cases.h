@@ -80,7 +80,8 @@ struct DeleteProject {
   bool force = false;  // with its branches
   bool if_exists = false;
 };
-void delete_project(Engine&, const DeleteProject&, Listener&);
+// The names of all that were deleted.
+std::vector<std::string> delete_project(Engine&, const DeleteProject&, Listener&);
 
 struct CreateBranch {
   BranchPath path;
@@ -151,7 +152,8 @@ struct DeleteSnapshot {
   std::string name_or_id;
   bool if_exists = false;
 };
-void delete_snapshot(Engine&, const DeleteSnapshot&, Listener&);
+// The names of all that were deleted.
+std::vector<std::string> delete_snapshot(Engine&, const DeleteSnapshot&, Listener&);
 struct CleanUpSnapshots {
   std::optional<ProjectName> project = {};
   std::optional<BranchPath> branch = {};  // neither: all
@@ -281,7 +283,8 @@ RebuildReport rebuild_state(Engine&, const std::vector<std::filesystem::path>& p
 // know nothing of them.
 bool has_pools(const Paths&);
 // The identity of the installation whose volumes lie in these pools, so that a new catalog can carry it on; nullopt:
-// none found.
+// none found. Mounts images that are not. Throws Error invalid_argument when one of `pool_directories` is no pool,
+// conflict when it is of another installation: a rebuild would leave it out.
 std::optional<InstallationId> find_installation_of_volumes(const Paths&,
                                                            const std::vector<std::filesystem::path>& pool_directories);
 

@@ -214,4 +214,9 @@ int run_daemon(const cli::Composition::DaemonOptions& options) {
   return 0;
 }
 
+void require_pools(const std::vector<std::string>& pool_directories) {
+  const Paths paths = find_paths(current_environment(), OsUser::current().uid == 0);
+  engine::find_installation_of_volumes(paths, {pool_directories.begin(), pool_directories.end()});
+}
+
 }  // namespace pgtwig

@@ -9,4 +9,7 @@ namespace pgtwig {
 // conflict when another daemon has this root.
 int run_daemon(const cli::Composition::DaemonOptions& options);
 
+// Throws Error when one of these directories is no pool that a rebuild of the catalog would take up.
+void require_pools(const std::vector<std::string>& pool_directories);
+
 }  // namespace pgtwig

@@ -6,5 +6,5 @@
 
 int main(int argc, char** argv) {
   pgtwig::fault::set_up_from_environment();
-  return pgtwig::cli::run(argc, argv, {.run_daemon = pgtwig::run_daemon});
+  return pgtwig::cli::run(argc, argv, {.run_daemon = pgtwig::run_daemon, .require_pools = pgtwig::require_pools});
 }

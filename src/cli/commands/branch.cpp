@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/json.hpp>
 
 #include "api/json.h"
 #include "base/error.h"
@@ -85,11 +84,22 @@ int get_branch(Session& session) {
   return 0;
 }
 
-// The new name may be given with the project in front, which then must be the same.
+// The new name may be given with the project in front, which then must be the same: as everywhere, the first '/' ends a
+// project's name, unless there is no such project, or --project says that all of it is a branch's.
 BranchName new_branch_name(Session& session, const BranchPath& branch) {
   std::string text = session.invocation().get("NEW-NAME");
-  std::string project = branch.project.text() + "/";
-  if (text.starts_with(project)) text.erase(0, project.size());
+  const std::string first = text.substr(0, text.find('/'));
+  const bool has_slash = first.size() < text.size();
+  if (has_slash && first == branch.project.text()) {
+    text.erase(0, first.size() + 1);
+  } else if (has_slash && !session.invocation().has("project")) {
+    for (const auto& project : read_projects(session.api().request("GET", "/v1/projects")))
+      if (project.name == first)
+        throw Error(ErrorCode::invalid_argument,
+                    fmt::format("{} stays in its project: '{}' would be a branch of {}", branch.text(), text, first),
+                    fmt::format("a branch of {} with such a name is written {}/{}", branch.project.text(),
+                                branch.project.text(), text));
+  }
   auto name = BranchName::parse(text);
   if (!name) throw Error(ErrorCode::invalid_argument, fmt::format("NEW-NAME '{}': {}", text, name.error()));
   return *name;
@@ -109,16 +119,6 @@ int rename_branch(Session& session) {
   return 0;
 }
 
-std::vector<std::string> read_deleted(const std::string& text) {
-  std::vector<std::string> names;
-  boost::json::value value = boost::json::parse(text);
-  const auto* list = value.is_object() ? value.get_object().if_contains("deleted") : nullptr;
-  if (list == nullptr || !list->is_array()) return names;
-  for (const auto& element : list->get_array())
-    if (const auto* name = element.if_string()) names.emplace_back(name->data(), name->size());
-  return names;
-}
-
 int delete_branch(Session& session) {
   const Invocation& given = session.invocation();
   BranchPath branch = branch_argument(session, "BRANCH");
@@ -133,18 +133,7 @@ int delete_branch(Session& session) {
                 .target = fmt::format("{}?cascade={}&if_exists={}", target_of(branch), cascade, given.has("if-exists")),
                 .body = {},
                 .heading = fmt::format("Deleting {}", branch.text())});
-  Answer answer;
-  answer.json = result;
-  answer.names = [&] { return read_deleted(result); };
-  answer.table = [&](const Terminal&) {
-    auto names = read_deleted(result);
-    if (names.empty())
-      session.say(fmt::format("There is no {}: nothing to delete", branch.text()));
-    else
-      session.say(fmt::format("Deleted {}", fmt::join(names, ", ")));
-    return std::string();
-  };
-  print_answer(session, answer);
+  print_deleted(session, branch.text(), result);
   return 0;
 }
 

@@ -37,6 +37,9 @@ Command reference_command();
 Command version_command();
 Command help_command();
 
+// Where the configuration file cannot be written.
+inline constexpr const char* changing_config_hint = "who may write it changes it; -c names another file";
+
 // Options that several commands share.
 Option set_option();
 Option image_option();

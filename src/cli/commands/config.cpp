@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "cli/answers.h"
 #include "cli/commands/commands.h"
+#include "cli/named_file.h"
 #include "cli/render/error.h"
 #include "cli/render/table.h"
 #include "cli/request.h"
@@ -19,7 +20,8 @@ namespace pgtwig::cli {
 namespace {
 
 Config read_config(Session& session) {
-  return load_config(session.paths().config_file, session.world().environment);
+  return with_named_file("-c names another file",
+                         [&] { return load_config(session.paths().config_file, session.world().environment); });
 }
 
 std::string origin_of(const Config& config, const std::string& key) {
@@ -52,7 +54,8 @@ int get_value(Session& session) {
 
 int set_value(Session& session) {
   const std::string& key = session.invocation().get("KEY");
-  set_config_value(session.paths().config_file, key, session.invocation().get("VALUE"));
+  with_named_file(changing_config_hint,
+                  [&] { set_config_value(session.paths().config_file, key, session.invocation().get("VALUE")); });
   Config config = read_config(session);
   Answer answer;
   answer.json = RequestBody().set(key, config_value(config, key)).text();
@@ -158,9 +161,11 @@ void edit_until_good(Session& session, const std::filesystem::path& copy, const 
 int edit_file(Session& session) {
   const std::filesystem::path file = session.paths().config_file;
   const std::string text = read_file_if_exists(file).value_or(starting_text);
-  make_directories(file.parent_path());
   const std::filesystem::path copy = file.parent_path() / fmt::format("edit-{}.toml", ::getpid());
-  write_file(copy, text);
+  with_named_file(changing_config_hint, [&] {
+    make_directories(file.parent_path());
+    write_file(copy, text);
+  });
   edit_until_good(session, copy, file, text);
   return 0;
 }

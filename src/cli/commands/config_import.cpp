@@ -13,6 +13,7 @@
 #include "base/fs.h"
 #include "cli/answers.h"
 #include "cli/commands/commands.h"
+#include "cli/named_file.h"
 #include "cli/request.h"
 
 namespace pgtwig::cli {
@@ -49,7 +50,7 @@ std::string resolved(const Counterpart& counterpart, const std::string& value, c
 }
 
 Import read_import(const std::filesystem::path& file) {
-  const auto text = read_file_if_exists(file);
+  const auto text = with_named_file("name a file that you may read", [&] { return read_file_if_exists(file); });
   if (!text) throw Error(ErrorCode::not_found, fmt::format("there is no file {}", file.string()));
   boost::system::error_code error;
   const boost::json::value value = boost::json::parse(*text, error);
@@ -100,7 +101,7 @@ void apply(const Import& import, const std::filesystem::path& file) {
 
 int import_config(Session& session) {
   const Import import = read_import(session.invocation().get("FILE"));
-  apply(import, session.paths().config_file);
+  with_named_file(changing_config_hint, [&] { apply(import, session.paths().config_file); });
   RequestBody json;
   std::string lines;
   for (const auto& [key, value] : import.values) {

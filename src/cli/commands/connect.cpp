@@ -13,6 +13,7 @@
 #include "cli/answers.h"
 #include "cli/commands/branch.h"
 #include "cli/commands/commands.h"
+#include "cli/named_file.h"
 #include "cli/render/text_formats.h"
 #include "cli/request.h"
 #include "cli/targets.h"
@@ -106,12 +107,15 @@ int print_environment(Session& session) {
     return 0;
   }
   const std::filesystem::path path = std::filesystem::absolute(*file);
-  if (std::error_code error; std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error)) {
-    write_into(path, text);
-    return 0;
-  }
-  write_file_durably(path, text, 0600);
-  session.say(fmt::format("Wrote {} (readable by its owner only)", *file));
+  std::error_code error;
+  const bool is_device = std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error);
+  with_named_file("choose a file that you may write, in a folder that is there", [&] {
+    if (is_device)
+      write_into(path, text);
+    else
+      write_file_durably(path, text, 0600);
+  });
+  if (!is_device) session.say(fmt::format("Wrote {} (readable by its owner only)", *file));
   return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "cli/answers.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/set.h"
+#include "cli/named_file.h"
 #include "cli/request.h"
 #include "cli/targets.h"
 
@@ -71,7 +72,8 @@ int create_project(Session& session) {
   UniqueFd dump;
   if (auto file = session.invocation().find("from-dump")) {
     refuse_files_with_a_dump(session);
-    dump = open_dump(*file);
+    dump =
+        with_named_file("it takes a file that you may read, or - for standard input", [&] { return open_dump(*file); });
     change.upload_fd = dump.get();
     change.heading += *file == "-" ? " from a dump" : fmt::format(" from {}", *file);
   }
@@ -156,14 +158,7 @@ int delete_project(Session& session) {
                                          .target = target,
                                          .body = {},
                                          .heading = fmt::format("Deleting project {}", project.text())});
-  Answer answer;
-  answer.json = result;
-  answer.table = [&](const Terminal&) {
-    session.say(fmt::format("Deleted project {}", project.text()));
-    return std::string();
-  };
-  answer.names = [&] { return std::vector{project.text()}; };
-  print_answer(session, answer);
+  print_deleted(session, "project " + project.text(), result);
   return 0;
 }
 

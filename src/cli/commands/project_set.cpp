@@ -11,6 +11,7 @@
 #include "cli/answers.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/set.h"
+#include "cli/named_file.h"
 #include "cli/request.h"
 #include "cli/targets.h"
 
@@ -35,7 +36,7 @@ std::string read_own_file(const std::filesystem::path& file) {
                 fmt::format("{} is larger than {}", file.string(),
                             format_bytes(Bytes{static_cast<std::uint64_t>(largest_file)})));
   }
-  const auto text = read_file_if_exists(file);
+  const auto text = with_named_file("name a file that you may read", [&] { return read_file_if_exists(file); });
   if (!text) throw Error(ErrorCode::not_found, fmt::format("there is no file {}", file.string()));
   if (text->empty()) {
     throw Error(ErrorCode::invalid_argument, fmt::format("{} is empty", file.string()),

@@ -101,14 +101,7 @@ int delete_snapshot(Session& session) {
                 .target = fmt::format("{}?if_exists={}", target_of(snapshot), session.invocation().has("if-exists")),
                 .body = {},
                 .heading = fmt::format("Deleting {}", snapshot.text())});
-  Answer answer;
-  answer.json = result;
-  answer.names = [&] { return std::vector{snapshot.text()}; };
-  answer.table = [&](const Terminal&) {
-    session.say(fmt::format("Deleted {}", snapshot.text()));
-    return std::string();
-  };
-  print_answer(session, answer);
+  print_deleted(session, snapshot.text(), result);
   return 0;
 }
 

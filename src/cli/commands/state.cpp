@@ -7,11 +7,18 @@
 namespace pgtwig::cli {
 namespace {
 
-std::vector<std::string> daemon_arguments(const Session& session) {
+std::vector<std::string> pool_directories(const Session& session) {
+  std::vector<std::string> directories;
+  for (const auto& directory : session.invocation().all("pool-directory"))
+    directories.push_back((session.world().working_directory / directory).lexically_normal().string());
+  return directories;
+}
+
+std::vector<std::string> daemon_arguments(const std::vector<std::string>& pool_directories) {
   std::vector<std::string> arguments{"--rebuild-state"};
-  for (const auto& directory : session.invocation().all("pool-directory")) {
+  for (const auto& directory : pool_directories) {
     arguments.emplace_back("--pool-directory");
-    arguments.push_back((session.world().working_directory / directory).lexically_normal().string());
+    arguments.push_back(directory);
   }
   return arguments;
 }
@@ -25,7 +32,10 @@ int rebuild_state(Session& session) {
     session.say("Nothing was changed.");
     return error_code_info(ErrorCode::invalid_argument).exit_status;
   }
-  session.world().replace_daemon(session.paths(), daemon_arguments(session), [&] { stop_daemon(session, false); });
+  const auto directories = pool_directories(session);
+  // The new daemon refuses them too, but then the old one has been stopped for nothing.
+  if (!directories.empty()) session.world().composition->require_pools(directories);
+  session.world().replace_daemon(session.paths(), daemon_arguments(directories), [&] { stop_daemon(session, false); });
   print_branches(session, session.api_without_start().request("GET", "/v1/branches"));
   return 0;
 }
@@ -41,7 +51,7 @@ Command state_commands() {
                   .options = {{.names = {"--pool-directory"},
                                .value_name = "DIR",
                                .kind = ValueKind::directory,
-                               .help = "look for volumes here, too; may be given several times",
+                               .help = "look for volumes in this pool, too; may be given several times",
                                .is_repeatable = true}},
                   .formats = branch_formats(),
                   .examples = {{"pgtwig state rebuild --pool-directory /mnt/nvme/pgtwig", ""}},

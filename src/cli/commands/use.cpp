@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "cli/answers.h"
 #include "cli/commands/commands.h"
+#include "cli/named_file.h"
 #include "cli/render/table.h"
 #include "cli/request.h"
 #include "cli/targets.h"
@@ -15,9 +16,10 @@
 namespace pgtwig::cli {
 namespace {
 
-bool has_branch(Session& session, const BranchPath& branch) {
+// Of a project or a branch.
+bool exists(Session& session, const std::string& target) {
   try {
-    session.api().request("GET", target_of(branch));
+    session.api().request("GET", target);
     return true;
   } catch (const Error& error) {
     if (error.code() != ErrorCode::not_found) throw;
@@ -35,7 +37,7 @@ std::string resolve_place(Session& session, const std::string& text) {
   auto projects = read_projects(session.api().request("GET", "/v1/projects"));
   std::optional<ProjectName> current = chosen_project(session);
   if (!current && projects.size() == 1) current = *ProjectName::parse(projects.front().name);
-  if (auto name = BranchName::parse(text); name && current && has_branch(session, {*current, *name}))
+  if (auto name = BranchName::parse(text); name && current && exists(session, target_of(BranchPath{*current, *name})))
     return BranchPath{*current, *name}.text();
   std::vector<std::string> names;
   for (const auto& project : projects) names.push_back(project.name);
@@ -66,16 +68,26 @@ int show_place(Session& session) {
   const auto file = find_place_file(session);
   const auto endpoint = endpoint_branch(session);
   std::string place;
-  if (file) place = file->branch ? BranchPath{file->project, *file->branch}.text() : file->project.text();
+  std::string target;
+  if (file && file->branch) {
+    const BranchPath branch{file->project, *file->branch};
+    place = branch.text();
+    target = target_of(branch);
+  } else if (file) {
+    place = file->project.text();
+    target = target_of(file->project);
+  }
   RequestBody body;
   if (file) body.set("name", place).set("file", file->file.string());
   if (endpoint) body.set("endpoint", *endpoint);
   Answer answer;
   answer.json = body.text();
   answer.table = [&](const Terminal& terminal) {
-    return render_card({{"Here", file ? fmt::format("{} ({})", place, file->file.string()) : "nothing is chosen"},
-                        {"Endpoint", endpoint.value_or("nothing is chosen")}},
-                       terminal);
+    const char* state = !file || exists(session, target) ? "" : ", which does not exist";
+    return render_card(
+        {{"Here", file ? fmt::format("{}{} ({})", place, state, file->file.string()) : "nothing is chosen"},
+         {"Endpoint", endpoint.value_or("nothing is chosen")}},
+        terminal);
   };
   answer.names = [&] { return file ? std::vector{place} : std::vector<std::string>(); };
   print_answer(session, answer);
@@ -87,9 +99,11 @@ int use_place(Session& session) {
   std::string place = resolve_place(session, session.invocation().get("NAME"));
   auto existing = find_place_file(session);
   auto file = existing ? existing->file : session.world().working_directory / place_file_name;
+  // First what may fail: else clients would be led elsewhere by a command that did nothing.
+  with_named_file("where no file can be written, PGTWIG_PROJECT and PGTWIG_BRANCH choose",
+                  [&] { write_file_durably(file, place + "\n", 0644); });
   std::optional<std::string> endpoint;
   if (!session.invocation().has("here")) endpoint = select_for_endpoint(session, place);
-  write_file_durably(file, place + "\n", 0644);
   RequestBody body;
   body.set("name", place).set("file", file.string());
   if (endpoint) body.set("endpoint", *endpoint);
@@ -117,7 +131,7 @@ Command use_command() {
               "Writes the file .pgtwig, the nearest one upwards or a new one here. From then on commands here "
               "and in folders below need not name the project, and psql, run, env and url not the branch. The "
               "installation's endpoint leads new clients that name no branch there too; a project alone means its "
-              "main. Without a name: shows what is chosen.",
+              "main. Without a name: shows what is chosen. The file holds a name: after a rename, choose again.",
           .arguments = {{.name = "NAME",
                          .kind = ValueKind::project_or_branch,
                          .help = "a project, project/branch, or a branch of the current project",

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fmt/format.h>
+
 #include <fstream>
 
 #include "api/json.h"
@@ -139,6 +141,29 @@ TEST(BranchDelete, OfNothingIsFineWithIfExists) {
   EXPECT_EQ("There is no demo/dev: nothing to delete\n", world.console.words);
 }
 
+TEST(BranchRename, TakesTheNewNameWithItsProjectOrWithout) {
+  FakeWorld world;
+  world.daemon.answers("GET /v1/projects", projects_json({"demo"}));
+  world.daemon.answers("PATCH /v1/projects/demo/branches/dev", branch_json("demo/x"));
+  for (const char* name : {"feature/x", "demo/feature/x"}) {
+    EXPECT_EQ(0, world.run({"branch", "rename", "demo/dev", name}));
+    EXPECT_EQ(R"({"name":"feature/x"})", world.daemon.requests.back().body);
+  }
+}
+
+TEST(BranchRename, MovesNoBranchToAnotherProject) {
+  FakeWorld world;
+  world.daemon.answers("GET /v1/projects", projects_json({"demo", "shop"}));
+  world.daemon.answers("PATCH /v1/projects/demo/branches/dev", branch_json("demo/shop/dev"));
+  EXPECT_EQ(1, world.run({"branch", "rename", "demo/dev", "shop/dev"}));
+  EXPECT_THAT(world.console.words, HasSubstr("demo/shop/dev"));
+  EXPECT_THAT(world.asked(), ElementsAre("GET /v1/projects"));
+  // Written with its own project it is the name of a branch in it.
+  EXPECT_EQ(0, world.run({"branch", "rename", "demo/dev", "demo/shop/dev"}));
+  EXPECT_EQ(0, world.run({"branch", "rename", "dev", "shop/dev", "--project", "demo"}));
+  EXPECT_EQ(R"({"name":"shop/dev"})", world.daemon.requests.back().body);
+}
+
 TEST(Questions, AreAskedOnATerminalAndCanBeAnsweredNo) {
   const std::string line = "DELETE /v1/projects/demo?force=false&if_exists=false";
   for (const char* answer : {"n", "", "nothing"}) {
@@ -256,6 +281,21 @@ TEST(ClosedPipe, DoesNotHideAFailure) {
   EXPECT_EQ(3, world.run({"branch", "get", "demo/dev", "--json"}));
 }
 
+TEST(FullOutput, IsSaidInWordsAlsoWhereJsonIsAskedFor) {
+  FakeWorld world;
+  world.console.is_full = true;
+  world.daemon.answers("GET /v1/branches", R"({"branches":[]})");
+  EXPECT_EQ(2, world.run({"branch", "list", "--json"}));
+  EXPECT_EQ("error: cannot write to standard output\nhint: free some space\n", world.console.words);
+}
+
+TEST(FullOutput, DoesNotHideAnotherFailure) {
+  FakeWorld world;
+  world.console.is_full = true;
+  EXPECT_EQ(1, world.run({"brunch", "--json"}));
+  EXPECT_THAT(world.console.words, HasSubstr("'brunch' is not a command"));
+}
+
 TEST(ProjectCreate, SendsADumpThatItOpenedItself) {
   FakeWorld world;
   world.daemon.answers("POST /v1/projects", project_json("demo"));
@@ -273,6 +313,36 @@ TEST(ProjectCreate, RefusesAMissingDumpAndAFolder) {
   EXPECT_EQ(3, world.run({"project", "create", "demo", "--from-dump", (world.folder / "nothing").string()}));
   EXPECT_EQ(1, world.run({"project", "create", "demo", "--from-dump", world.folder.string()}));
   EXPECT_THAT(world.asked(), IsEmpty());
+}
+
+TEST(ProjectCreate, SaysThatAFileCannotBeReadWithoutAskingTheDaemon) {
+  for (const char* option : {"--from-dump", "--conf-file"}) {
+    FakeWorld world;
+    write_file(world.folder / "file", "");
+    EXPECT_EQ(1, world.run({"project", "create", "demo", option, (world.folder / "file/below").string()}));
+    EXPECT_THAT(world.console.words, HasSubstr("file/below"));
+    EXPECT_THAT(world.console.words, Not(HasSubstr("log")));
+    EXPECT_THAT(world.asked(), IsEmpty());
+  }
+}
+
+TEST(ProjectDelete, SaysWhatIsGone) {
+  FakeWorld world;
+  world.daemon.answers("DELETE /v1/projects/demo?force=false&if_exists=true", R"({"deleted":["demo"]})");
+  EXPECT_EQ(0, world.run({"project", "rm", "demo", "--if-exists"}));
+  EXPECT_EQ("Deleted demo\n", world.console.words);
+}
+
+TEST(ProjectDelete, OfNothingIsFineWithIfExists) {
+  const std::string line = "DELETE /v1/projects/demo?force=false&if_exists=true";
+  FakeWorld world;
+  world.daemon.answers(line, R"({"deleted":[]})");
+  EXPECT_EQ(0, world.run({"project", "rm", "demo", "--if-exists"}));
+  EXPECT_EQ("There is no project demo: nothing to delete\n", world.console.words);
+  FakeWorld names;
+  names.daemon.answers(line, R"({"deleted":[]})");
+  EXPECT_EQ(0, names.run({"project", "rm", "demo", "--if-exists", "-o", "name"}));
+  EXPECT_EQ("", names.console.data);
 }
 
 TEST(ProjectCreate, LeavesAnExistingOneAsItIsWhenAskedTo) {
@@ -334,6 +404,34 @@ TEST_F(Connecting, EnvWritesAFileThatOnlyItsOwnerReads) {
             std::filesystem::status(file).permissions());
 }
 
+TEST_F(Connecting, EnvTakesNoFormatForAFile) {
+  for (const char* format : {"json", "yaml", "env"}) {
+    EXPECT_EQ(1, world.run({"env", "demo/dev", "-o", format}));
+    EXPECT_THAT(world.console.words + world.console.data, HasSubstr(fmt::format("./{}", format)));
+  }
+  EXPECT_THAT(world.asked(), IsEmpty());
+}
+
+TEST_F(Connecting, EnvSaysThatItsFileCannotBeWritten) {
+  EXPECT_EQ(1, world.run({"env", "demo/dev", "-o", (world.folder / "nowhere/.env").string()}));
+  EXPECT_THAT(world.console.words, HasSubstr("nowhere"));
+  EXPECT_THAT(world.console.words, Not(HasSubstr("log")));
+}
+
+TEST_F(Connecting, WhatIsForPsqlGoesBehindTwoDashes) {
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"psql", "demo/dev", "-c", "INSERT INTO t VALUES (1)"},
+        {"psql", "demo/dev", "-f", "x.sql"},
+        {"psql", "demo/dev", "postgres"}}) {
+    world.console.words.clear();
+    EXPECT_EQ(1, world.run(words));
+    EXPECT_THAT(world.console.words,
+                HasSubstr("what psql passes on goes behind '--', as in `pgtwig psql demo/dev -- -c"));
+  }
+  EXPECT_THAT(world.became, IsEmpty());
+  EXPECT_THAT(world.asked(), IsEmpty());
+}
+
 TEST_F(Connecting, UrlAndPasswordPrintTheRealOnes) {
   EXPECT_EQ(0, world.run({"url", "demo/dev"}));
   EXPECT_EQ(0, world.run({"branch", "pass", "demo/dev"}));
@@ -385,9 +483,22 @@ TEST(StateRebuild, PutsADaemonThatRebuildsInThePlaceOfAnother) {
   FakeWorld world;
   world.daemon.is_running = false;
   world.daemon.answers("GET /v1/branches", R"({"branches":[]})");
+  world.composition.require_pools = [](const std::vector<std::string>&) {};
   EXPECT_EQ(0, world.run({"state", "rebuild", "--pool-directory", "pool", "-o", "name"}));
   EXPECT_THAT(world.replacements,
               ElementsAre(ElementsAre("--rebuild-state", "--pool-directory", (world.folder / "pool").string())));
+}
+
+TEST(StateRebuild, StopsNoDaemonForDirectoriesThatAreNoPools) {
+  FakeWorld world;
+  std::vector<std::string> seen;
+  world.composition.require_pools = [&](const std::vector<std::string>& directories) {
+    seen = directories;
+    throw Error(ErrorCode::invalid_argument, "that is no pool", "name one");
+  };
+  EXPECT_EQ(1, world.run({"state", "rebuild", "--pool-directory", "pool"}));
+  EXPECT_THAT(seen, ElementsAre((world.folder / "pool").string()));
+  EXPECT_THAT(world.replacements, IsEmpty());
 }
 
 TEST(StateRebuild, AsksFirstOnATerminal) {
@@ -441,6 +552,41 @@ TEST(Config, OfAnotherFileIsRead) {
   write_file(world.folder / "other.toml", "log_level = \"debug\"\n");
   EXPECT_EQ(0, world.run({"-c", "other.toml", "config", "get", "log_level"}));
   EXPECT_EQ("debug\n", world.console.data);
+  // A daemon that is started reads it, too.
+  EXPECT_EQ((world.folder / "other.toml").string(), world.variables["PGTWIG_CONFIG"]);
+}
+
+TEST(Config, OfAFileThatIsNamedHasToBeThere) {
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"branch", "list"}, {"config", "list"}}) {
+    FakeWorld world;
+    world.daemon.answers("GET /v1/branches", R"({"branches":[]})");
+    world.world.environment["PGTWIG_CONFIG"] = (world.folder / "nowhere.toml").string();
+    EXPECT_EQ(1, world.run(words));
+    EXPECT_THAT(world.console.words, HasSubstr("there is no configuration file " + world.folder.string()));
+    EXPECT_THAT(world.asked(), IsEmpty());
+  }
+}
+
+TEST(Config, OfAFileThatIsNamedIsMadeWhenItIsSet) {
+  FakeWorld world;
+  EXPECT_EQ(0, world.run({"-c", "new.toml", "config", "path"}));
+  EXPECT_EQ(0, world.run({"-c", "new.toml", "config", "set", "ports.first", "7001"}));
+  EXPECT_EQ(0, world.run({"-c", "new.toml", "config", "get", "ports.first"}));
+  EXPECT_EQ((world.folder / "new.toml").string() + "\n7001\n", world.console.data);
+}
+
+TEST(Config, ImportSaysThatItsFileCannotBeRead) {
+  FakeWorld world;
+  EXPECT_EQ(1, world.run({"config", "import", world.folder.string()}));
+  EXPECT_THAT(world.console.words, HasSubstr(world.folder.string()));
+  EXPECT_THAT(world.console.words, Not(HasSubstr("log")));
+}
+
+TEST(Config, SaysThatItsFileCannotBeWritten) {
+  FakeWorld world;
+  write_file(world.folder / "file", "");
+  EXPECT_EQ(1, world.run({"-c", "file/below.toml", "config", "set", "ports.first", "7001"}));
+  EXPECT_THAT(world.console.words, Not(HasSubstr("log")));
 }
 
 TEST(Pools, AreADirectoryOrAnImage) {

@@ -58,6 +58,10 @@ TEST_F(Completion, OffersCommandsAndHidesTheHiddenOnes) {
   EXPECT_THAT(offered({"branch", "re"}), UnorderedElementsAre("reset", "rename", "restart", "restore"));
   EXPECT_THAT(offered({"branch", "sy"}), ElementsAre("sync"));
   EXPECT_THAT(offered({"nonsense", ""}), IsEmpty());
+  EXPECT_THAT(offered({"help", "br"}), ElementsAre("branch", "branches", "br"));
+  EXPECT_THAT(offered({"help", "branch", "re"}), UnorderedElementsAre("reset", "rename", "restart", "restore"));
+  EXPECT_THAT(offered({"help", "branch", "reset", ""}), IsEmpty());
+  EXPECT_THAT(offered({"help", "nonsense", ""}), IsEmpty());
 }
 
 TEST_F(Completion, OffersLiveNamesWithSlashes) {

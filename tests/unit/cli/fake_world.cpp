@@ -89,6 +89,7 @@ FakeWorld::FakeWorld() {
   world.working_directory = folder;
   world.clock = &clock_;
   world.console = &console;
+  world.set_variable = [this](const std::string& name, const std::string& value) { variables[name] = value; };
   world.connect = [this](const Paths&, const ConnectOptions& options) {
     if (options.start_daemon) ++start_wishes;
     return std::make_unique<FakeApi>(daemon, options);

@@ -18,6 +18,7 @@ class FakeConsole final : public Console {
  public:
   void write_data(std::string_view text) override {
     if (is_closed) throw ClosedPipe{};
+    if (is_full) throw Error(ErrorCode::no_space, "cannot write to standard output", "free some space");
     data += text;
   }
   void write_words(std::string_view text) override { words += text; }
@@ -38,6 +39,7 @@ class FakeConsole final : public Console {
   std::deque<std::string> answers;
   bool has_person = false;
   bool is_closed = false;
+  bool is_full = false;
 };
 
 struct Request {
@@ -87,6 +89,7 @@ class FakeWorld {
   FakeDaemon daemon;
   std::vector<ProcessImage> became;
   std::vector<std::vector<std::string>> replacements;  // arguments of daemons that took the place of another
+  std::map<std::string, std::string> variables;        // that were set for daemons to inherit
   int start_wishes = 0;                                // connections that would have started a daemon
   std::filesystem::path folder;                        // the working directory; empty, removed at the end
   Composition composition;

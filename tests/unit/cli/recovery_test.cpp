@@ -110,10 +110,17 @@ TEST(SnapshotGetAndDelete, TakeTheNameOrTheIdBehindTheBranch) {
   }
   for (const char* verb : {"delete", "rm", "remove"}) {
     FakeWorld world;
-    world.daemon.answers("DELETE" + target + "?if_exists=true", "{}");
+    world.daemon.answers("DELETE" + target + "?if_exists=true", R"({"deleted":["demo/feature/x@v1"]})");
     EXPECT_EQ(0, world.run({"commit", verb, "demo/feature/x@12d", "--if-exists"}));
-    EXPECT_EQ("Deleted demo/feature/x@12d\n", world.console.words);
+    EXPECT_EQ("Deleted demo/feature/x@v1\n", world.console.words);
   }
+}
+
+TEST(SnapshotDelete, OfNothingIsFineWithIfExists) {
+  FakeWorld world;
+  world.daemon.answers("DELETE /v1/projects/demo/branches/main/snapshots/v1?if_exists=true", R"({"deleted":[]})");
+  EXPECT_EQ(0, world.run({"snapshot", "rm", "demo/main@v1", "--if-exists"}));
+  EXPECT_EQ("There is no demo/main@v1: nothing to delete\n", world.console.words);
 }
 
 TEST(SnapshotGetAndDelete, TakeANameAloneAndRefuseABranchAlone) {

@@ -12,6 +12,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 class Targets : public testing::Test {
  protected:
@@ -21,7 +22,9 @@ class Targets : public testing::Test {
     world.daemon.requests.clear();
     world.console.words.clear();
     world.run(words);
-    return world.daemon.requests.empty() ? "" : world.daemon.requests.back().line;
+    for (const std::string& line : world.asked())
+      if (line.starts_with("GET /v1/projects/")) return line;
+    return "";
   }
   void write_place(const std::filesystem::path& folder, const std::string& text) {
     write_file(folder / ".pgtwig", text);
@@ -99,6 +102,49 @@ TEST_F(Targets, ASlashThatWasMeantForTheBranchIsExplained) {
   world.world.environment["PGTWIG_PROJECT"] = "demo";
   EXPECT_EQ(3, world.run({"branch", "get", "feature/x"}));
   EXPECT_THAT(world.console.words, HasSubstr("is written demo/feature/x"));
+}
+
+TEST_F(Targets, WhatTheFileChoosesAndIsNotThereIsExplained) {
+  const std::string chosen = "is chosen by " + (world.folder / ".pgtwig").string() + ": `pgtwig use NAME`";
+  const Error no_project(ErrorCode::not_found, "project demo does not exist", "`pgtwig project list` shows all");
+  const Error no_branch(ErrorCode::not_found, "branch demo/dev does not exist", "did you mean demo/devx?");
+  write_place(world.folder, "demo/dev\n");
+  world.daemon.refuses("GET /v1/projects/demo/branches/dev", no_branch);
+  EXPECT_EQ(3, world.run({"psql"}));
+  EXPECT_THAT(world.console.words, HasSubstr("demo/dev " + chosen + " chooses another (did you mean demo/devx?)"));
+  // What was named and is not there is not the file's doing.
+  world.console.words.clear();
+  EXPECT_EQ(3, world.run({"branch", "get", "demo/other"}));
+  EXPECT_THAT(world.console.words, Not(HasSubstr(".pgtwig")));
+  // All of the project is gone, whatever branch of it was named.
+  FakeWorld without_project;
+  write_file(without_project.folder / ".pgtwig", "demo/dev\n");
+  without_project.daemon.refuses("GET /v1/projects/demo/branches/dev", no_project);
+  without_project.daemon.refuses("GET /v1/projects/demo/branches/other", no_project);
+  EXPECT_EQ(3, without_project.run({"branch", "get", "other"}));
+  EXPECT_THAT(without_project.console.words, HasSubstr("demo/dev is chosen by " + without_project.folder.string()));
+}
+
+TEST_F(Targets, WhatTheEnvironmentChoosesAndIsNotThereIsExplained) {
+  world.world.environment["PGTWIG_PROJECT"] = "demo";
+  EXPECT_EQ(3, world.run({"project", "get"}));
+  EXPECT_THAT(world.console.words, HasSubstr("demo is chosen by PGTWIG_PROJECT in the environment"));
+}
+
+TEST_F(Targets, UseSaysThatWhatIsChosenIsNotThere) {
+  write_place(world.folder, "demo/dev\n");
+  world.daemon.answers("GET /v1/endpoint", R"({"branch":null})");
+  EXPECT_EQ(0, world.run({"use"}));
+  EXPECT_THAT(world.console.data, HasSubstr("demo/dev, which does not exist (" + world.folder.string()));
+}
+
+TEST_F(Targets, UseChoosesNothingWhereItCannotWrite) {
+  world.daemon.answers("GET /v1/projects/demo/branches/dev", branch_json("demo/dev"));
+  world.daemon.answers("PUT /v1/endpoint", "{}");
+  world.world.working_directory = world.folder / "gone";
+  EXPECT_EQ(1, world.run({"use", "demo/dev"}));
+  EXPECT_THAT(world.console.words, HasSubstr("PGTWIG_PROJECT"));
+  EXPECT_THAT(world.asked(), ElementsAre("GET /v1/projects/demo/branches/dev"));
 }
 
 TEST_F(Targets, UseChoosesABranchOfTheCurrentProjectBeforeAProject) {

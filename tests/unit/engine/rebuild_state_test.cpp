@@ -1,9 +1,15 @@
+#include <fmt/format.h>
+
 #include "catalog/manifest.h"
+#include "engine/pools.h"
 #include "engine/sweeper.h"
+#include "tests/support/errors.h"
 #include "tests/unit/engine/engine_fixture.h"
 
 namespace pgtwig::engine {
 namespace {
+
+using pgtwig::support::error_of;
 
 class RebuildStateTest : public EngineTest {
  protected:
@@ -103,6 +109,24 @@ TEST_F(RebuildStateTest, APoolElsewhereIsKnownWithoutTheCatalog) {
   make_project();
   EXPECT_TRUE(has_pools(paths));
   EXPECT_EQ(find_installation_of_volumes(paths, {}), installation_);
+}
+
+TEST_F(RebuildStateTest, ADirectoryThatIsNamedHasToBeAPoolThatIsTakenUp) {
+  const Paths paths = engine_->paths();
+  make_project();
+  std::filesystem::create_directory(root_ / "empty");
+  std::filesystem::create_directory(root_ / "stranger");
+  write_file(root_ / "stranger" / pool_marker_file_name,
+             fmt::format("{} other {} memory\n", PoolId::random().text(), InstallationId::random().text()));
+  EXPECT_EQ(find_installation_of_volumes(paths, {root_ / "pool"}), installation_);
+  for (const auto& [name, code] : {std::pair("nowhere", ErrorCode::invalid_argument),
+                                   {"empty", ErrorCode::invalid_argument},
+                                   {"stranger", ErrorCode::conflict}}) {
+    const auto directory = root_ / name;
+    const Error error = error_of([&] { find_installation_of_volumes(paths, {directory}); });
+    EXPECT_EQ(error.code(), code);
+    EXPECT_NE(error.message().find(directory.string()), std::string::npos);
+  }
 }
 
 TEST_F(RebuildStateTest, APoolThatIsNotThereIsANoteAndStaysKnown) {

@@ -186,15 +186,18 @@ TEST_F(Snapshots, CanBeDeletedAndBranchesMadeOfThemLiveOn) {
   take("main", "v1");
   make_branch("dev", "main@v1");
   EXPECT_THAT(get_snapshot(*engine_, path("main"), "v1").branches, ElementsAre("demo/dev"));
-  delete_snapshot(*engine_, {.branch = path("main"), .name_or_id = "v1"}, listener_);
+  EXPECT_THAT(delete_snapshot(*engine_, {.branch = path("main"), .name_or_id = "v1"}, listener_),
+              ElementsAre("demo/main@v1"));
   settle();
   EXPECT_THAT(names(), IsEmpty());
   EXPECT_THAT(volumes(), SizeIs(2));
   EXPECT_EQ(rows("dev"), "1");
   EXPECT_EQ(code_of([&] { delete_snapshot(*engine_, {.branch = path("main"), .name_or_id = "v1"}, listener_); }),
             ErrorCode::not_found);
-  delete_snapshot(*engine_, {.branch = path("main"), .name_or_id = "v1", .if_exists = true}, listener_);
-  delete_snapshot(*engine_, {.branch = path("none"), .name_or_id = "v1", .if_exists = true}, listener_);
+  for (const char* branch : {"main", "none"}) {
+    const DeleteSnapshot request{.branch = path(branch), .name_or_id = "v1", .if_exists = true};
+    EXPECT_THAT(delete_snapshot(*engine_, request, listener_), IsEmpty());
+  }
 }
 
 TEST_F(Snapshots, OutliveAResetOfTheirBranchWhichCanGoBackToThem) {
@@ -239,7 +242,9 @@ TEST_F(Snapshots, ThatSomebodyTookHoldTheirBranchUnlessItIsACascade) {
   EXPECT_EQ(code_of([&] { delete_project(*engine_, {.name = *ProjectName::parse("demo")}, listener_); }),
             ErrorCode::conflict);
   EXPECT_THAT(said_, HasSubstr("--force"));
-  delete_project(*engine_, {.name = *ProjectName::parse("demo"), .force = true}, listener_);
+  const DeleteProject request{.name = *ProjectName::parse("demo"), .force = true, .if_exists = true};
+  EXPECT_THAT(delete_project(*engine_, request, listener_), ElementsAre("demo"));
+  EXPECT_THAT(delete_project(*engine_, request, listener_), IsEmpty());
   settle();
   EXPECT_THAT(volumes(), IsEmpty());
   EXPECT_THAT(engine_->catalog().sweep_list(), IsEmpty());
