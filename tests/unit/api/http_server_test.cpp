@@ -331,8 +331,8 @@ TEST_F(HttpServerTest, CutsOffWhatIsNotWholeWhenItStops) {
   std::atomic<int> handled = 0;
   with.handle = [&](Request&, Responder&) { ++handled; };
   const std::string go_on = "\r\nExpect: 100-continue\r\n\r\n";
-  for (const std::string& head : {"Content-Length: 10" + go_on, "Transfer-Encoding: chunked\r\nContent-Type: " +
-                                                                    std::string(upload_content_type) + go_on}) {
+  for (const std::string& head : {"Content-Length: 100" + go_on, "Transfer-Encoding: chunked\r\nContent-Type: " +
+                                                                     std::string(upload_content_type) + go_on}) {
     RunningServer server(with);
     RawClient client(socket());
     client.say("POST / HTTP/1.1\r\n" + head);
