@@ -132,6 +132,8 @@ class Switch {
         transaction->remove_sweep(swept_.volume);
       }
       operation_.take_back(*transaction);
+      transaction.reset();
+      refresh_manifest(engine_, replacement_.fresh);  // which said that it is a branch's
       return true;
     } catch (...) {
       log::error("{} does not start, and cannot be put back either: {}", replacement_.fresh.name(),
