@@ -44,7 +44,7 @@ std::optional<std::string> hint_about_setting(Engine& engine, const Body& body, 
   // As user_settings() has them, the one that counts first.
   if (const auto setting = named_of(body.branch.settings, words)) {
     const auto& [name, value] = *setting;
-    const std::string what = fmt::format("{}={} is a setting of {} itself (--set)", name, value, body.name());
+    std::string what = fmt::format("{}={} is a setting of {} itself (--set)", name, value, body.name());
     const auto recorded = engine.catalog().find_branch(body.branch.id);
     if (!recorded || !recorded->settings.contains(name)) return what;  // it is of this very command
     return fmt::format("{}; `pgtwig start {} --set {}=` takes it back", what, body.name(), name);
