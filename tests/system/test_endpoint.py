@@ -166,7 +166,8 @@ class TwoHundred(EndpointTest):
             list(pool.map(make, names))
         daemon = self.pgtwig.daemon_pid()
         with concurrent.futures.ThreadPoolExecutor(200) as pool:
-            answers = list(pool.map(lambda name: self.psql("SHOW pgtwig.branch", self.parameters(dbname=f"postgres@{name}")), names))
+            answers = list(pool.map(lambda name: self.psql("SHOW pgtwig.branch", self.parameters(
+                dbname=f"postgres@{name}", connect_timeout="150")), names))
         self.assertEqual(answers, names)
         peak = next(int(line.split()[1]) for line in pathlib.Path(f"/proc/{daemon}/status").read_text().splitlines()
                     if line.startswith("VmHWM"))
