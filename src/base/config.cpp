@@ -713,17 +713,21 @@ bool unset_config_value(const std::filesystem::path& file, const std::string& ke
     return false;
   }
   const std::string edited = without_lines_of(text, table, key);
-  try {
-    if (written_in(edited, parse_toml(edited, file)) == wanted) {
-      write_config(target, edited);
-      return true;
+  // It may share its lines with something else.
+  const auto is_as_wanted = [&] {
+    try {
+      return written_in(edited, parse_toml(edited, file)) == wanted;
+    } catch (const Error&) {
+      return false;
     }
-  } catch (const Error&) {
-    // It shares its lines with something else.
+  };
+  if (!is_as_wanted()) {
+    throw Error(ErrorCode::conflict,
+                fmt::format("{} is written in a way that {} cannot be taken out of it", file.string(), key),
+                "edit the file by hand: pgtwig config edit");
   }
-  throw Error(ErrorCode::conflict,
-              fmt::format("{} is written in a way that {} cannot be taken out of it", file.string(), key),
-              "edit the file by hand: pgtwig config edit");
+  write_config(target, edited);
+  return true;
 }
 
 void replace_config(const std::filesystem::path& file, const std::string& text) {

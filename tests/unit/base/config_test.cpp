@@ -2,7 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+
+#include <csignal>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -306,6 +309,25 @@ TEST_F(ConfigFile, IsLeftAsItIsWhenAKeyCannotBeUnset) {
   EXPECT_THROW(unset_config_value(file_, "runtmie"), Error);
   EXPECT_THROW(unset_config_value(file_, "ports.first"), Error);
   EXPECT_EQ(read_file(file_), before);
+}
+
+TEST_F(ConfigFile, ThatCannotBeWrittenIsNotBlamedForItsShape) {
+  write_file(file_, "runtime = \"docker\"\nlog_level = \"debug\"\n");
+  // As on a full disk.
+  const auto before = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit limit{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
+  const rlimit nothing{.rlim_cur = 0, .rlim_max = limit.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &nothing), 0);
+  std::string message;
+  try {
+    unset_config_value(file_, "runtime");
+  } catch (const Error& error) {
+    message = error.message();
+  }
+  setrlimit(RLIMIT_FSIZE, &limit);
+  std::signal(SIGXFSZ, before);
+  EXPECT_THAT(message, ::testing::AllOf(HasSubstr("pgtwig.toml"), ::testing::Not(HasSubstr("written in a way"))));
 }
 
 TEST_F(ConfigFile, IsLeftAsItIsWhenTheNewValueIsRefused) {
