@@ -2,9 +2,17 @@
 
 #include <boost/json.hpp>
 
+#include "base/text.h"
+
 namespace pgtwig::catalog {
 
 namespace json = boost::json;
+
+json::array texts_to_json(const std::vector<std::string>& texts) {
+  json::array array;
+  for (const std::string& text : texts) array.emplace_back(valid_utf8(text));
+  return array;
+}
 
 const json::value& member(const json::object& object, std::string_view name) {
   const json::value* value = object.if_contains(name);

@@ -1,4 +1,5 @@
-// Members of a JSON object that somebody else, or an older pgtwig, wrote to a file.
+// JSON in files and columns: what goes into it, and the members of an object that somebody else, or an older pgtwig,
+// wrote.
 #pragma once
 
 #include <boost/json/fwd.hpp>
@@ -8,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pgtwig::catalog {
 
@@ -15,6 +17,9 @@ namespace pgtwig::catalog {
 struct Malformed : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+// For a file as for a column: some of the texts come from where anything can be written.
+boost::json::array texts_to_json(const std::vector<std::string>& texts);
 
 // Each throws Malformed when there is no such member or it is of another type.
 const boost::json::value& member(const boost::json::object& object, std::string_view name);

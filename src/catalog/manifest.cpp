@@ -4,7 +4,6 @@
 #include <chrono>
 #include <limits>
 
-#include "base/text.h"
 #include "catalog/json_members.h"
 
 namespace pgtwig::catalog {
@@ -21,12 +20,6 @@ json::object settings_to_json(const Settings& settings) {
   json::object object;
   for (const auto& [name, value] : settings) object[name] = value;
   return object;
-}
-
-json::array list_to_json(const std::vector<std::string>& list) {
-  json::array array;
-  for (const std::string& item : list) array.emplace_back(valid_utf8(item));
-  return array;
 }
 
 json::value seconds_to_json(const std::optional<std::chrono::seconds>& seconds) {
@@ -68,7 +61,7 @@ std::vector<std::string> list_member(const json::object& object, std::string_vie
 json::object image_to_json(const ImageRecord& image) {
   return {{"reference", image.reference},   {"id", image.id},
           {"digest", image.digest},         {"version", image.version},
-          {"collations", image.collations}, {"volumes", list_to_json(image.volumes)}};
+          {"collations", image.collations}, {"volumes", texts_to_json(image.volumes)}};
 }
 
 ImageRecord image_of(const json::object& object) {
@@ -111,7 +104,7 @@ json::object project_to_json(const ProjectRecord& project) {
                       {"suspend_after", seconds_to_json(project.suspend_after)}};
   if (project.image) object["image"] = image_to_json(*project.image);
   if (!project.accepted_collations.empty()) {
-    object["accepted_collations"] = list_to_json(project.accepted_collations);
+    object["accepted_collations"] = texts_to_json(project.accepted_collations);
   }
   if (!project.files.empty()) object["files"] = settings_to_json(project.files);
   return object;
@@ -166,7 +159,7 @@ json::object snapshot_to_json(const SnapshotRecord& snapshot) {
           {"timeline", std::int64_t{snapshot.timeline}},
           {"next_xid", static_cast<std::int64_t>(snapshot.next_xid)},
           {"password", snapshot.password},
-          {"held_back", list_to_json(snapshot.held_back)},
+          {"held_back", texts_to_json(snapshot.held_back)},
           {"maybe_has_subscriptions", snapshot.maybe_has_subscriptions},
           {"created_at", format_rfc3339(snapshot.created_at)}};
 }
@@ -230,8 +223,8 @@ std::string write_manifest(const Manifest& manifest) {
         {"durability", durability_name(branch.durability)},
         {"settings", settings_to_json(branch.settings)},
         {"password", branch.password},
-        {"held_back", list_to_json(branch.held_back)},
-        {"allowed", list_to_json(branch.allowed)},
+        {"held_back", texts_to_json(branch.held_back)},
+        {"allowed", texts_to_json(branch.allowed)},
         {"maybe_has_subscriptions", branch.maybe_has_subscriptions},
         {"origin",
          {{"branch", branch.origin.branch},

@@ -3,7 +3,7 @@
 #include <boost/json.hpp>
 #include <utility>
 
-#include "base/text.h"
+#include "catalog/json_members.h"
 #include "catalog/manifest.h"
 
 namespace json = boost::json;
@@ -246,9 +246,7 @@ std::string settings_json(const Settings& settings) {
 }
 
 std::string texts_json(const std::vector<std::string>& texts) {
-  json::array array;
-  for (const std::string& text : texts) array.emplace_back(valid_utf8(text));
-  return json::serialize(array);
+  return json::serialize(texts_to_json(texts));
 }
 
 std::string steps_json(const std::vector<StepRecord>& steps) {

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "cli/render/text_formats.h"
 #include "cli/render/views.h"
+#include "cli/request.h"
 #include "cli/targets.h"
 
 namespace pgtwig::cli {
@@ -89,16 +90,6 @@ void print_one(Session& session, const std::string& text, std::string (*card)(co
   print_answer(session, answer);
 }
 
-std::vector<std::string> read_deleted(const std::string& text) {
-  std::vector<std::string> names;
-  const json::value value = json::parse(text);
-  const auto* list = value.is_object() ? value.get_object().if_contains("deleted") : nullptr;
-  if (list == nullptr || !list->is_array()) return names;
-  for (const auto& element : list->get_array())
-    if (const auto* name = element.if_string()) names.emplace_back(name->data(), name->size());
-  return names;
-}
-
 template <class View>
 std::vector<std::string> no_branches(const View&) {
   return {};
@@ -142,7 +133,7 @@ void print_answer(Session& session, const Answer& answer) {
 }
 
 void print_deleted(Session& session, const std::string& subject, const std::string& text) {
-  auto names = read_deleted(text);
+  auto names = texts_of(json::parse(text), "deleted");
   Answer answer;
   answer.json = text;
   answer.names = [&] { return names; };

@@ -10,16 +10,19 @@ namespace pgtwig::cli {
 
 namespace json = boost::json;
 
-std::vector<std::string> warnings_of(const std::string& result) {
-  std::vector<std::string> warnings;
-  boost::system::error_code error;
-  json::value value = json::parse(result, error);
-  const json::object* object = error ? nullptr : value.if_object();
-  const json::value* list = object == nullptr ? nullptr : object->if_contains("warnings");
-  if (list == nullptr || !list->is_array()) return warnings;
+std::vector<std::string> texts_of(const json::value& result, std::string_view key) {
+  std::vector<std::string> texts;
+  const json::object* object = result.if_object();
+  const json::value* list = object == nullptr ? nullptr : object->if_contains(key);
+  if (list == nullptr || !list->is_array()) return texts;
   for (const auto& element : list->get_array())
-    if (const auto* warning = element.if_string()) warnings.emplace_back(warning->data(), warning->size());
-  return warnings;
+    if (const auto* text = element.if_string()) texts.emplace_back(text->data(), text->size());
+  return texts;
+}
+
+std::vector<std::string> warnings_of(const std::string& result) {
+  boost::system::error_code error;
+  return texts_of(json::parse(result, error), "warnings");  // null after an error
 }
 
 RequestBody& RequestBody::append(const std::string& key, const std::string& value) {

@@ -1,9 +1,12 @@
 // Requests to the daemon: their JSON, and changes with their steps shown while they run.
 #pragma once
 
+#include <boost/json/fwd.hpp>
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "cli/session.h"
 #include "engine/views.h"
@@ -36,6 +39,8 @@ struct Change {
 // Runs it with its steps on standard error; warnings in the result are shown once. Ctrl-C cancels it. Returns the
 // result's JSON.
 std::string perform(Session& session, const Change& change);
+// The texts in the list that a result has under `key`; none when it has no such list.
+std::vector<std::string> texts_of(const boost::json::value& result, std::string_view key);
 // "warnings" of a result, whatever the result is of.
 std::vector<std::string> warnings_of(const std::string& result);
 

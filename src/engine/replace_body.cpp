@@ -151,7 +151,6 @@ class Switch {
     } catch (...) {
       log::warn("what was done to {} is not on record as a whole: {}", fresh.name(), describe_current_exception());
     }
-    refresh_manifest(engine_, fresh);
     if (kept_) refresh_manifest(engine_, *kept_);
     refresh_incarnation_file(*fresh.pool, replacement_.incarnation);
     if (old_incarnation_) refresh_incarnation_file(*fresh.pool, ended(*old_incarnation_, now_));
